@@ -1,0 +1,1 @@
+//! One live instance of a program per place, provably; and a way to talk to it.
