@@ -1,4 +1,7 @@
 //! One live instance of a program per place, provably; and a way to talk to it.
 
+mod instance_id;
 mod platform;
 mod whole_file;
+
+pub use instance_id::{InstanceId, NotAnInstanceId};
