@@ -2,6 +2,7 @@
 
 mod instance_id;
 mod platform;
+mod timestamp;
 mod whole_file;
 
 pub use instance_id::{InstanceId, NotAnInstanceId};
