@@ -1,6 +1,7 @@
 //! One live instance of a program per place, provably; and a way to talk to it.
 
 mod instance_id;
+mod lossy;
 mod platform;
 mod timestamp;
 mod whole_file;
