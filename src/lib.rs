@@ -3,7 +3,9 @@
 mod instance_id;
 mod lossy;
 mod platform;
+mod record;
 mod timestamp;
 mod whole_file;
 
 pub use instance_id::{InstanceId, NotAnInstanceId};
+pub use record::End;
