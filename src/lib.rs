@@ -1,5 +1,6 @@
 //! One live instance of a program per place, provably; and a way to talk to it.
 
+pub mod history;
 mod instance_id;
 mod lossy;
 mod platform;
