@@ -2,7 +2,7 @@
 //!
 //! Invariant: a frozen message is read whatever its version, so a value that a newer program may
 //! have added must mean something here: each of these says what an unknown one is taken for, and
-//! none is an error. Proven by `tests/decoder.rs`.
+//! none is an error. Proven by `tests/malformed.rs`.
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a header is judged as soon as it is there, memory follows what was fed (never what a
 //! header promises), and after a fatal error nothing more is kept. Does not look into bodies.
-//! Proven by `tests/decoder.rs` and `tests/memory.rs`.
+//! Proven by `tests/decoder.rs`, `tests/malformed.rs` and `tests/memory.rs`.
 
 use crate::{HEADER_LEN, Header, Malformed};
 

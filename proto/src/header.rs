@@ -3,7 +3,7 @@
 //! Invariant: this layout is the same in every version, so any reader can tell where a frame ends,
 //! whatever it says. Only what makes that impossible (a foreign magic, a length over the limit) is
 //! an error here; versions and kinds are judged with the message. Proven by `tests/golden.rs` and
-//! `tests/decoder.rs`.
+//! `tests/malformed.rs`.
 
 use crate::Malformed;
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whoever reads knows from [`Malformed::is_fatal`] whether the next frame can still be
 //! found, and from [`Malformed::reply`] what to say. Neither depends on what the other side meant.
-//! Proven by `tests/decoder.rs`.
+//! Proven by `tests/malformed.rs`.
 
 use std::error::Error;
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a frozen kind is read whatever version the header carries, every other only in the
 //! versions spoken here; nothing that comes in can panic. Does not check that a reply fits its
-//! request. Proven by `tests/decoder.rs`.
+//! request. Proven by `tests/decoder.rs` and `tests/malformed.rs`.
 
 use serde::Serialize;
 
