@@ -85,24 +85,15 @@ impl Entry {
 pub(crate) fn append(path: &Path, entry: &Entry) -> io::Result<()> {
     let mut line = serde_json::to_vec(entry)?;
     if line.len() >= LONGEST_LINE {
-        let error = io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("a line longer than {LONGEST_LINE} bytes"),
-        );
+        let error =
+            io::Error::new(io::ErrorKind::InvalidInput, format!("a line longer than {LONGEST_LINE} bytes"));
         return Err(whole_file::failed("add to the history", path, &error));
     }
     line.push(b'\n');
 
-    let before = whole_file::read_end(path, LIMIT)?.unwrap_or(FileEnd {
-        bytes: Vec::new(),
-        is_whole: true,
-    });
+    let before = whole_file::read_end(path, LIMIT)?.unwrap_or(FileEnd { bytes: Vec::new(), is_whole: true });
     // Whoever was killed between this and writing its own record leaves it to the next one to add, who finds it here.
-    if lines(&before)
-        .rev()
-        .find_map(parse)
-        .is_some_and(|last| last.is_same_generation(entry))
-    {
+    if lines(&before).rev().find_map(parse).is_some_and(|last| last.is_same_generation(entry)) {
         return Ok(());
     }
     if before.bytes.last().is_some_and(|last| *last != b'\n') {
@@ -124,15 +115,17 @@ fn shorten(path: &Path) -> io::Result<()> {
     let Some(all) = whole_file::read_end(path, LIMIT)? else {
         return Ok(());
     };
-    let mut kept: Vec<&[u8]> = lines(&all)
-        .rev()
-        .filter(|line| parse(line).is_some())
-        .take(KEPT)
-        .collect();
+    let mut kept: Vec<&[u8]> = lines(&all).rev().filter(|line| parse(line).is_some()).take(KEPT).collect();
     kept.reverse();
     let mut bytes = kept.join(&b'\n');
     bytes.push(b'\n');
     whole_file::replace(path, &bytes)
+}
+
+/// The last generation that has ended; cheap, however long the history is.
+pub(crate) fn last(path: &Path) -> Option<Entry> {
+    let end = whole_file::read_end(path, 2 * LONGEST_LINE).ok().flatten()?;
+    lines(&end).rev().find_map(parse)
 }
 
 /// Reads the last generations that have ended, oldest first, and says in one sentence what could not be read.
@@ -150,22 +143,12 @@ pub(crate) fn read(path: &Path) -> (Vec<Entry>, Option<String>) {
 
     let mut problems = Vec::new();
     if !all.is_whole {
-        problems.push(format!(
-            "is longer than {} MiB, and only its end was read",
-            LIMIT / 1024 / 1024
-        ));
+        problems.push(format!("is longer than {} MiB, and only its end was read", LIMIT / 1024 / 1024));
     }
     if broken > 0 {
-        problems.push(format!(
-            "has {broken} broken {}",
-            if broken == 1 { "line" } else { "lines" }
-        ));
+        problems.push(format!("has {broken} broken {}", if broken == 1 { "line" } else { "lines" }));
     }
-    let problem = format!(
-        "the history `{}` {}",
-        path.display(),
-        problems.join("; it ")
-    );
+    let problem = format!("the history `{}` {}", path.display(), problems.join("; it "));
     (entries, (!problems.is_empty()).then_some(problem))
 }
 
@@ -182,10 +165,7 @@ pub(crate) fn complete(
 ) {
     let Past::Record(record) = past else { return };
     let has_ended = !runs || record.end.is_some();
-    let last = Entry::of(
-        record,
-        has_ended.then(|| record.end_as_seen_now(boot_id_now, boot_time)),
-    );
+    let last = Entry::of(record, has_ended.then(|| record.end_as_seen_now(boot_id_now, boot_time)));
     if !entries.iter().any(|entry| entry.is_same_generation(&last)) {
         entries.push(last);
         tidy(entries);
@@ -201,14 +181,8 @@ fn tidy(entries: &mut Vec<Entry>) {
 
 /// The lines that say something; not the rest of one whose beginning was not read.
 fn lines(end: &FileEnd) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let torn = if end.is_whole {
-        None
-    } else {
-        end.bytes.iter().position(|byte| *byte == b'\n')
-    };
-    end.bytes[torn.unwrap_or(0)..]
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
+    let torn = if end.is_whole { None } else { end.bytes.iter().position(|byte| *byte == b'\n') };
+    end.bytes[torn.unwrap_or(0)..].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
 }
 
 fn parse(line: &[u8]) -> Option<Entry> {

@@ -15,11 +15,7 @@ use crate::record::tests::sample;
 fn entry(generation: u64) -> Entry {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&generation.to_be_bytes());
-    let record = Record {
-        generation,
-        instance_id: InstanceId::from_bytes(id),
-        ..sample()
-    };
+    let record = Record { generation, instance_id: InstanceId::from_bytes(id), ..sample() };
     Entry::of(&record, Some((End::Released, Some(1_795_482_999_000_000))))
 }
 
@@ -96,10 +92,7 @@ fn broken_lines_are_counted_in_the_problem() {
     fs::write(&path, format!("{{\n\n{good}[]\n")).unwrap();
     let (entries, problem) = read(&path);
     assert_eq!(entries, [entry(1)]);
-    assert_eq!(
-        problem.unwrap(),
-        format!("the history `{}` has 2 broken lines", path.display())
-    );
+    assert_eq!(problem.unwrap(), format!("the history `{}` has 2 broken lines", path.display()));
 }
 
 #[test]
@@ -115,11 +108,7 @@ fn six_hundred_generations_are_shortened_to_the_last() {
     let (entries, problem) = read(&path);
     assert_eq!(generations(&entries), (345..=600).collect::<Vec<_>>());
     assert_eq!(problem, None);
-    assert_eq!(
-        fs::read_dir(dir.path()).unwrap().count(),
-        1,
-        "nothing is left beside it"
-    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]
@@ -150,10 +139,7 @@ fn line_too_long_for_its_readers_is_not_written() {
     let (_dir, path) = place();
     let mut long = entry(1);
     long.version = Some("9".repeat(LONGEST_LINE));
-    assert_eq!(
-        append(&path, &long).unwrap_err().kind(),
-        io::ErrorKind::InvalidInput
-    );
+    assert_eq!(append(&path, &long).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     assert!(!path.exists());
 }
 
@@ -165,11 +151,7 @@ fn of_a_file_that_is_too_long_the_end_counts_and_the_next_writer_shortens_it() {
     fs::write(&path, [vec![b'x'; LIMIT], b"\n".to_vec(), good].concat()).unwrap();
     let (entries, problem) = read(&path);
     assert_eq!(generations(&entries), [1]);
-    assert!(
-        problem
-            .unwrap()
-            .ends_with("is longer than 4 MiB, and only its end was read")
-    );
+    assert!(problem.unwrap().ends_with("is longer than 4 MiB, and only its end was read"));
     append(&path, &entry(2)).unwrap();
     assert_eq!(read(&path), (vec![entry(1), entry(2)], None));
 }
@@ -205,25 +187,12 @@ fn record_completes_the_history() {
     let last = |past: &Past, runs| {
         let mut entries = vec![entry(5)];
         complete(&mut entries, past, runs, Some("boot two"), None);
-        entries
-            .last()
-            .map(|last| (last.generation, last.end, last.ended_at_us))
-            .unwrap()
+        entries.last().map(|last| (last.generation, last.end, last.ended_at_us)).unwrap()
     };
     assert_eq!(last(&past(sample()), true), (7, None, None));
-    assert_eq!(
-        last(&past(sample()), false),
-        (7, Some(End::HostRestarted), None)
-    );
-    let released = Record {
-        end: Some(End::Released),
-        ended_at_us: Some(9),
-        ..sample()
-    };
-    assert_eq!(
-        last(&past(released.clone()), false),
-        (7, Some(End::Released), Some(9))
-    );
+    assert_eq!(last(&past(sample()), false), (7, Some(End::HostRestarted), None));
+    let released = Record { end: Some(End::Released), ended_at_us: Some(9), ..sample() };
+    assert_eq!(last(&past(released.clone()), false), (7, Some(End::Released), Some(9)));
     assert_eq!(
         last(&past(released), true),
         (7, Some(End::Released), Some(9)),
@@ -236,30 +205,15 @@ fn record_completes_the_history() {
 #[test]
 fn record_that_is_in_the_history_already_is_not_added() {
     let mut entries = vec![Entry::of(&sample(), Some((End::Crashed, None)))];
-    complete(
-        &mut entries,
-        &Past::Record(Box::new(sample())),
-        false,
-        Some("boot two"),
-        None,
-    );
+    complete(&mut entries, &Past::Record(Box::new(sample())), false, Some("boot two"), None);
     assert_eq!((entries.len(), entries[0].end), (1, Some(End::Crashed)));
 }
 
 #[test]
 fn completed_history_has_no_more_than_is_kept() {
     let mut entries: Vec<Entry> = (1000..1256).map(entry).collect();
-    let record = Record {
-        generation: 2000,
-        ..sample()
-    };
-    complete(
-        &mut entries,
-        &Past::Record(Box::new(record)),
-        true,
-        None,
-        None,
-    );
+    let record = Record { generation: 2000, ..sample() };
+    complete(&mut entries, &Past::Record(Box::new(record)), true, None, None);
     assert_eq!((entries.len(), entries[0].generation), (KEPT, 1001));
 }
 

@@ -82,9 +82,7 @@ impl Serialize for InstanceId {
 
 impl<'de> Deserialize<'de> for InstanceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -105,10 +103,7 @@ mod tests {
         bytes[15] = 0xaf;
         let id = InstanceId::from_bytes(bytes);
         assert_eq!(id.to_string(), "000000000000000000000000000000af");
-        assert_eq!(
-            serde_json::to_string(&id).unwrap(),
-            "\"000000000000000000000000000000af\""
-        );
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"000000000000000000000000000000af\"");
     }
 
     #[test]

@@ -20,13 +20,8 @@ pub(crate) fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S
 
 /// For `#[serde(serialize_with = "lossy::path_or_null")]`.
 #[allow(clippy::ref_option)] // the signature that serde calls
-pub(crate) fn path_or_null<S: Serializer>(
-    path: &Option<PathBuf>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    path.as_ref()
-        .map(|path| path.to_string_lossy())
-        .serialize(serializer)
+pub(crate) fn path_or_null<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }
 
 /// For `#[serde(serialize_with = "lossy::command")]`.
@@ -49,8 +44,8 @@ fn shortened(command: &[String]) -> Vec<String> {
             break;
         }
     }
-    let is_cut = kept.len() < command.len()
-        || kept.last().map(String::len) != command.last().map(String::len);
+    let is_cut =
+        kept.len() < command.len() || kept.last().map(String::len) != command.last().map(String::len);
     if let Some(last) = kept.last_mut().filter(|_| is_cut) {
         last.push('…');
     }
@@ -92,11 +87,7 @@ mod tests {
 
     #[test]
     fn long_argument_is_cut_where_it_no_longer_fits() {
-        let command = [
-            "program".to_owned(),
-            "x".repeat(2_000_000),
-            "last".to_owned(),
-        ];
+        let command = ["program".to_owned(), "x".repeat(2_000_000), "last".to_owned()];
         let short = shortened(&command);
         assert_eq!(short.len(), 2);
         assert!(short[1].starts_with("xxx") && short[1].ends_with("x…"));

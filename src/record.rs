@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::instance_id::InstanceId;
-use crate::{lossy, timestamp, whole_file};
+use crate::{lossy, platform, timestamp, whole_file};
 
 /// No record is longer, and nothing longer is read as one.
 const LIMIT: usize = 64 * 1024;
@@ -152,6 +152,18 @@ pub(crate) enum Past {
     Broken(String),
 }
 
+/// Tells whether a record's holder is on another machine, whose locks the kernel here does not see.
+///
+/// Another machine: both machine ids and both boot ids are known, and differ; a container shares the kernel and with it
+/// the boot id. Its lock is not seen: the directory is on a file system that several kernels write.
+pub(crate) fn is_on_another_machine(record: &Record, dir: &Path) -> bool {
+    let differ = |a: &Option<String>, b: Option<String>| matches!((a, b), (Some(a), Some(b)) if *a != b);
+    record.end.is_none()
+        && differ(&record.machine_id, platform::machine_id())
+        && differ(&record.boot_id, platform::boot_id())
+        && platform::file_system(dir).is_ok_and(|file_system| file_system.shared)
+}
+
 impl Record {
     /// Reads what stands at `path`. Never blocks, writes nothing, and never fails: a broken record is a value.
     pub(crate) fn read(path: &Path) -> Past {
@@ -167,10 +179,7 @@ impl Record {
                 path.display(),
                 bytes.len()
             )),
-            Err(error) => Past::Broken(format!(
-                "the record `{}` is broken: {error}",
-                path.display()
-            )),
+            Err(error) => Past::Broken(format!("the record `{}` is broken: {error}", path.display())),
         }
     }
 
@@ -182,10 +191,8 @@ impl Record {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         if bytes.len() > LIMIT {
-            let error = io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("it would be longer than {LIMIT} bytes"),
-            );
+            let error =
+                io::Error::new(io::ErrorKind::InvalidInput, format!("it would be longer than {LIMIT} bytes"));
             return Err(whole_file::failed("write the record", path, &error));
         }
         whole_file::replace(path, &bytes)
@@ -209,14 +216,7 @@ impl Record {
                 .and_then(|boot| boot.checked_sub(BOOT_TIME_SLACK))
                 .is_some_and(|boot| self.started_at_us < timestamp::of(boot)),
         };
-        (
-            if is_other_boot {
-                End::HostRestarted
-            } else {
-                End::Crashed
-            },
-            None,
-        )
+        (if is_other_boot { End::HostRestarted } else { End::Crashed }, None)
     }
 }
 

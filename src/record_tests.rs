@@ -16,10 +16,7 @@ pub(crate) fn sample() -> Record {
         schema: SCHEMA,
         name: "gateway".into(),
         dir: "/srv/state".into(),
-        dir_id: Some(DirId {
-            dev: 66305,
-            ino: 1_234_567,
-        }),
+        dir_id: Some(DirId { dev: 66305, ino: 1_234_567 }),
         pid: 4242,
         start_ticks: Some(987_654),
         boot_id: Some("boot one".into()),
@@ -33,10 +30,7 @@ pub(crate) fn sample() -> Record {
         generation: 7,
         instance_id: InstanceId::from_bytes([7; 16]),
         endpoint: Some("/srv/state/gateway.sock".into()),
-        child: Some(Child {
-            pid: 4243,
-            command: vec!["sleep".into(), "9".into()],
-        }),
+        child: Some(Child { pid: 4243, command: vec!["sleep".into(), "9".into()] }),
         started_at_us: 1_795_482_123_456_000,
         ended_at_us: None,
         end: None,
@@ -83,9 +77,7 @@ fn path_that_is_not_utf8_is_written_and_read_lossily() {
     record.executable = Some(odd.clone());
     record.endpoint = Some(odd.clone());
     record.write(&path).unwrap();
-    let Past::Record(read) = Record::read(&path) else {
-        unreachable!("it was just written")
-    };
+    let Past::Record(read) = Record::read(&path) else { unreachable!("it was just written") };
     assert_eq!(read.dir, Path::new(&*odd.to_string_lossy()));
 }
 
@@ -95,10 +87,7 @@ fn record_of_a_holder_with_megabytes_of_arguments_is_still_read() {
     let path = dir.path().join("gateway.json");
     let mut record = sample();
     record.command = vec!["\u{1}x\"".repeat(500); 3000];
-    record.child = Some(Child {
-        pid: 1,
-        command: record.command.clone(),
-    });
+    record.child = Some(Child { pid: 1, command: record.command.clone() });
     record.write(&path).unwrap();
     assert!(matches!(Record::read(&path), Past::Record(_)));
 }
@@ -110,10 +99,7 @@ fn record_that_nobody_could_read_is_not_written() {
     sample().write(&path).unwrap();
     let mut record = sample();
     record.version = Some("9".repeat(LIMIT));
-    assert_eq!(
-        record.write(&path).unwrap_err().kind(),
-        io::ErrorKind::InvalidInput
-    );
+    assert_eq!(record.write(&path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     assert_eq!(Record::read(&path), Past::Record(Box::new(sample())));
 }
 
@@ -123,16 +109,8 @@ fn newer_record_with_unknown_keys_is_read() {
     json["schema"] = json!(2);
     json["colour"] = json!({ "nested": [1, 2] });
     json["child"]["colour"] = json!("red");
-    let Past::Record(record) = read_json(&json) else {
-        unreachable!("unknown keys are ignored")
-    };
-    assert_eq!(
-        *record,
-        Record {
-            schema: 2,
-            ..sample()
-        }
-    );
+    let Past::Record(record) = read_json(&json) else { unreachable!("unknown keys are ignored") };
+    assert_eq!(*record, Record { schema: 2, ..sample() });
 }
 
 #[test]
@@ -141,75 +119,34 @@ fn older_record_without_optional_keys_is_read() {
     let json = json!({
         "schema": 1, "name": "gateway", "pid": 1, "generation": 2, "instance_id": id, "started_at_us": 3
     });
-    let Past::Record(record) = read_json(&json) else {
-        unreachable!("optional keys may miss")
-    };
-    assert_eq!(
-        (record.generation, record.boot_id, record.end),
-        (2, None, None)
-    );
+    let Past::Record(record) = read_json(&json) else { unreachable!("optional keys may miss") };
+    assert_eq!((record.generation, record.boot_id, record.end), (2, None, None));
 }
 
 #[test]
 fn key_of_another_type_or_size_is_broken_not_fatal() {
     let whole = serde_json::to_value(sample()).unwrap();
-    for key in [
-        "schema",
-        "pid",
-        "generation",
-        "instance_id",
-        "started_at_us",
-        "dir_id",
-        "command",
-        "child",
-        "end",
-    ] {
-        for value in [
-            json!("text"),
-            json!(-1.5),
-            json!(1e300),
-            json!([[]]),
-            json!({}),
-            json!(true),
-        ] {
+    for key in
+        ["schema", "pid", "generation", "instance_id", "started_at_us", "dir_id", "command", "child", "end"]
+    {
+        for value in [json!("text"), json!(-1.5), json!(1e300), json!([[]]), json!({}), json!(true)] {
             let mut json = whole.clone();
             json[key] = value;
             assert!(matches!(read_json(&json), Past::Broken(_)), "{json}");
         }
     }
-    for text in [
-        "",
-        " ",
-        "null",
-        "[]",
-        "\"text\"",
-        "12",
-        "{}",
-        "{\"pid\":",
-        "\u{feff}{}",
-    ] {
-        assert!(
-            matches!(read_bytes(text.as_bytes()), Past::Broken(_)),
-            "{text}"
-        );
+    for text in ["", " ", "null", "[]", "\"text\"", "12", "{}", "{\"pid\":", "\u{feff}{}"] {
+        assert!(matches!(read_bytes(text.as_bytes()), Past::Broken(_)), "{text}");
     }
     let huge = whole.to_string().replace("4242", &"9".repeat(400));
     assert!(matches!(read_bytes(huge.as_bytes()), Past::Broken(_)));
-    assert!(matches!(
-        read_bytes("[".repeat(LIMIT).as_bytes()),
-        Past::Broken(_)
-    ));
-    assert!(matches!(
-        read_bytes(" ".repeat(LIMIT + 1).as_bytes()),
-        Past::Broken(_)
-    ));
+    assert!(matches!(read_bytes("[".repeat(LIMIT).as_bytes()), Past::Broken(_)));
+    assert!(matches!(read_bytes(" ".repeat(LIMIT + 1).as_bytes()), Past::Broken(_)));
 }
 
 #[test]
 fn empty_record_says_that_it_is_cut_short() {
-    let Past::Broken(why) = read_bytes(b"") else {
-        unreachable!("an empty file is no record")
-    };
+    let Past::Broken(why) = read_bytes(b"") else { unreachable!("an empty file is no record") };
     assert!(why.ends_with("is cut short after 0 bytes"), "{why}");
 }
 
@@ -219,9 +156,7 @@ fn whatever_stands_in_its_place_is_named() {
     let victim = dir.path().join("victim");
     sample().write(&victim).unwrap();
     for (path, kind) in testing::strange_files(dir.path(), &victim) {
-        let Past::Broken(why) = Record::read(&path) else {
-            unreachable!("{kind} is no record")
-        };
+        let Past::Broken(why) = Record::read(&path) else { unreachable!("{kind} is no record") };
         assert!(why.contains(kind), "{why}");
     }
 }
@@ -232,15 +167,10 @@ fn record_that_may_not_be_read_is_broken_with_that_reason() {
     let path = dir.path().join("gateway.json");
     sample().write(&path).unwrap();
     if testing::make_unreadable(&path) {
-        let Past::Broken(why) = Record::read(&path) else {
-            unreachable!("it may not be read")
-        };
+        let Past::Broken(why) = Record::read(&path) else { unreachable!("it may not be read") };
         assert!(why.to_lowercase().contains("permission denied"), "{why}");
     } else {
-        assert!(
-            matches!(Record::read(&path), Past::Record(_)),
-            "root reads everything"
-        );
+        assert!(matches!(Record::read(&path), Past::Record(_)), "root reads everything");
     }
 }
 
@@ -255,14 +185,7 @@ fn broken_record_never_keeps_the_next_from_being_written() {
 
 #[test]
 fn ends_read_as_the_same_words_in_json_and_in_text() {
-    let words = [
-        "released",
-        "replaced",
-        "crashed",
-        "host restarted",
-        "killed after grace",
-        "deposed",
-    ];
+    let words = ["released", "replaced", "crashed", "host restarted", "killed after grace", "deposed"];
     for word in words {
         let end: End = serde_json::from_value(json!(word)).unwrap();
         assert_eq!(end.to_string(), word);
@@ -272,55 +195,28 @@ fn ends_read_as_the_same_words_in_json_and_in_text() {
 
 #[test]
 fn end_that_the_holder_wrote_outranks_a_restart_of_the_host() {
-    let record = Record {
-        end: Some(End::Replaced),
-        ended_at_us: Some(5),
-        ..sample()
-    };
-    assert_eq!(
-        record.end_as_seen_now(Some("boot two"), None),
-        (End::Replaced, Some(5))
-    );
+    let record = Record { end: Some(End::Replaced), ended_at_us: Some(5), ..sample() };
+    assert_eq!(record.end_as_seen_now(Some("boot two"), None), (End::Replaced, Some(5)));
 }
 
 #[test]
 fn end_that_nobody_wrote_is_told_by_the_boot() {
     let record = sample();
-    let anonymous = Record {
-        boot_id: None,
-        ..sample()
-    };
+    let anonymous = Record { boot_id: None, ..sample() };
     let at = |offset_s: i64| {
         let us = record.started_at_us + offset_s * 1_000_000;
         Some(UNIX_EPOCH + Duration::from_micros(us.try_into().unwrap()))
     };
     let crashed = (End::Crashed, None);
     let restarted = (End::HostRestarted, None);
-    assert_eq!(
-        record.end_as_seen_now(Some("boot one"), at(3600)),
-        crashed,
-        "boot ids outrank clocks"
-    );
-    assert_eq!(
-        record.end_as_seen_now(Some("boot two"), at(-3600)),
-        restarted
-    );
+    assert_eq!(record.end_as_seen_now(Some("boot one"), at(3600)), crashed, "boot ids outrank clocks");
+    assert_eq!(record.end_as_seen_now(Some("boot two"), at(-3600)), restarted);
     assert_eq!(record.end_as_seen_now(None, None), crashed);
     assert_eq!(anonymous.end_as_seen_now(Some("boot two"), None), crashed);
-    assert_eq!(
-        anonymous.end_as_seen_now(Some("boot two"), at(3600)),
-        restarted
-    );
+    assert_eq!(anonymous.end_as_seen_now(Some("boot two"), at(3600)), restarted);
     assert_eq!(anonymous.end_as_seen_now(None, at(-3600)), crashed);
-    assert_eq!(
-        anonymous.end_as_seen_now(None, at(1)),
-        crashed,
-        "within the slack of a set clock"
-    );
-    let absurd = Record {
-        started_at_us: i64::MIN,
-        ..anonymous
-    };
+    assert_eq!(anonymous.end_as_seen_now(None, at(1)), crashed, "within the slack of a set clock");
+    let absurd = Record { started_at_us: i64::MIN, ..anonymous };
     assert_eq!(absurd.end_as_seen_now(None, at(0)), restarted);
 }
 

@@ -20,10 +20,7 @@ pub(crate) fn format(us: i64) -> String {
     let (year, month, day) = civil_from_days(us.div_euclid(US_PER_DAY));
     let ms = us.rem_euclid(US_PER_DAY) / 1000;
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-        ms % 1000
-    )
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
 }
 
 /// Reads what [`format`] wrote, and the same with any number of digits after the point, or none.
@@ -77,20 +74,12 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 /// The inverse.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let (era, day_of_era) = (
-        (days + 719_468).div_euclid(146_097),
-        (days + 719_468).rem_euclid(146_097),
-    );
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let (era, day_of_era) = ((days + 719_468).div_euclid(146_097), (days + 719_468).rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
@@ -105,8 +94,7 @@ pub(crate) mod as_text {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         let text = String::deserialize(deserializer)?;
-        super::parse(&text)
-            .ok_or_else(|| de::Error::custom("not a time in UTC as RFC 3339 writes it"))
+        super::parse(&text).ok_or_else(|| de::Error::custom("not a time in UTC as RFC 3339 writes it"))
     }
 }
 
@@ -118,16 +106,11 @@ pub(crate) mod as_text_or_null {
     struct Text(#[serde(with = "super::as_text")] i64);
 
     #[allow(clippy::ref_option)] // the signature that serde calls
-    pub(crate) fn serialize<S: Serializer>(
-        us: &Option<i64>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(us: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
         us.map(super::format).serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<i64>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
         Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
     }
 }

@@ -27,16 +27,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         }
         _ => {}
     }
-    let mut file = platform::create_private(&temporary)
-        .map_err(|error| failed("create", &temporary, &error))?;
-    let written = file
-        .write_all(bytes)
-        .map_err(|error| failed("write", &temporary, &error));
+    let mut file =
+        platform::create_private(&temporary).map_err(|error| failed("create", &temporary, &error))?;
+    let written = file.write_all(bytes).map_err(|error| failed("write", &temporary, &error));
     drop(file); // Windows renames no open file
     written
-        .and_then(|()| {
-            fs::rename(&temporary, path).map_err(|error| failed("replace", path, &error))
-        })
+        .and_then(|()| fs::rename(&temporary, path).map_err(|error| failed("replace", path, &error)))
         .inspect_err(|_| {
             let _ = fs::remove_file(&temporary); // the first error is the one to tell
         })
@@ -60,10 +56,7 @@ pub(crate) fn read_small(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>>
     if end.is_whole {
         return Ok(Some(end.bytes));
     }
-    let error = io::Error::new(
-        io::ErrorKind::FileTooLarge,
-        format!("it is longer than {max} bytes"),
-    );
+    let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {max} bytes"));
     Err(failed("read", path, &error))
 }
 
@@ -90,20 +83,13 @@ pub(crate) fn read_end(path: &Path, max: usize) -> io::Result<Option<FileEnd>> {
         file.seek(SeekFrom::Start(before))?;
         let mut bytes = Vec::new();
         // One byte more than wanted tells a file that grew just now.
-        (&file)
-            .take(max.saturating_add(1))
-            .read_to_end(&mut bytes)?;
+        (&file).take(max.saturating_add(1)).read_to_end(&mut bytes)?;
         let kept = usize::try_from(max).unwrap_or(usize::MAX);
         let grew = bytes.len() > kept;
         bytes.truncate(kept);
-        Ok(FileEnd {
-            bytes,
-            is_whole: before == 0 && !grew,
-        })
+        Ok(FileEnd { bytes, is_whole: before == 0 && !grew })
     };
-    read()
-        .map(Some)
-        .map_err(|error: io::Error| failed("read", path, &error))
+    read().map(Some).map_err(|error: io::Error| failed("read", path, &error))
 }
 
 /// Looks before it opens, because opening some things (a tape, a terminal) does something; then once more at what it
@@ -132,10 +118,7 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
 
 /// An error that says what was tried on which path, and keeps its kind.
 pub(crate) fn failed(to: &str, path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot {to} `{}`: {error}", path.display()),
-    )
+    io::Error::new(error.kind(), format!("cannot {to} `{}`: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -192,10 +175,7 @@ mod tests {
         let path = dir.path().join("file");
         fs::create_dir(&path).unwrap(); // cannot be replaced by a file
         let error = replace(&path, b"text").unwrap_err();
-        assert!(
-            error.to_string().contains(&path.display().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
         assert_eq!(names(dir.path()), ["file"]);
 
         let absent = dir.path().join("absent").join("file");
@@ -212,10 +192,7 @@ mod tests {
         for (path, kind) in testing::strange_files(dir.path(), &victim) {
             let error = read_small(&path, 100).unwrap_err();
             assert!(error.to_string().contains(kind), "{error}");
-            assert!(
-                error.to_string().contains(&path.display().to_string()),
-                "{error}"
-            );
+            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
         }
     }
 
@@ -225,10 +202,7 @@ mod tests {
         let path = dir.path().join("file");
         fs::write(&path, "0123456789").unwrap();
         assert_eq!(read_small(&path, 10).unwrap().unwrap(), b"0123456789");
-        assert_eq!(
-            read_small(&path, 9).unwrap_err().kind(),
-            io::ErrorKind::FileTooLarge
-        );
+        assert_eq!(read_small(&path, 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         let end = read_end(&path, 3).unwrap().unwrap();
         assert_eq!((end.bytes.as_slice(), end.is_whole), (&b"789"[..], false));
     }

@@ -41,9 +41,7 @@ pub(crate) mod list {
         entries.end()
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Vec<Vec<u8>>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<u8>>, D::Error> {
         from.deserialize_seq(super::ListVisitor)
     }
 }

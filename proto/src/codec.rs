@@ -19,8 +19,7 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<MAX_BODY>> =
 /// Appends the body of a message to a frame.
 pub(crate) fn encode<M: Serialize>(message: &M, frame: &mut Vec<u8>) -> Result<(), TooLong> {
     let room = MAX_BODY;
-    bincode::serde::encode_into_writer(message, Bounded { frame, room }, CONFIG)
-        .map_err(|_| TooLong)
+    bincode::serde::encode_into_writer(message, Bounded { frame, room }, CONFIG).map_err(|_| TooLong)
 }
 
 /// Reads the body of a message of this kind.
@@ -40,9 +39,7 @@ fn malformed(kind: u8, error: &DecodeError) -> Malformed {
             return Malformed::Truncated { kind };
         }
         DecodeError::Utf8 { .. } => "text that is not UTF-8",
-        DecodeError::UnexpectedVariant { .. } => {
-            "an option that is neither absent (0) nor present (1)"
-        }
+        DecodeError::UnexpectedVariant { .. } => "an option that is neither absent (0) nor present (1)",
         // The messages' own: a list over `MAX_LIST`, a phase that there is not.
         _ => "a value out of its range",
     };
@@ -57,10 +54,7 @@ struct Bounded<'a> {
 
 impl Writer for Bounded<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.room = self
-            .room
-            .checked_sub(bytes.len())
-            .ok_or(EncodeError::UnexpectedEnd)?;
+        self.room = self.room.checked_sub(bytes.len()).ok_or(EncodeError::UnexpectedEnd)?;
         self.frame.extend_from_slice(bytes);
         Ok(())
     }

@@ -71,10 +71,7 @@ impl FrameBuffer {
             None => return Ok(None),
             Some(Ok(header)) => header,
             Some(Err(fatal)) => {
-                *self = Self {
-                    broken: Some(fatal.clone()),
-                    ..Self::default()
-                };
+                *self = Self { broken: Some(fatal.clone()), ..Self::default() };
                 return Err(fatal);
             }
         };

@@ -47,12 +47,7 @@ impl Header {
         if length as usize > MAX_BODY {
             return Err(Malformed::Length { length });
         }
-        Ok(Self {
-            version: u16::from_le_bytes([v0, v1]),
-            kind,
-            flags,
-            length,
-        })
+        Ok(Self { version: u16::from_le_bytes([v0, v1]), kind, flags, length })
     }
 
     /// Writes the header.

@@ -43,9 +43,7 @@ mod versioned;
 pub use bytes::MAX_LIST;
 pub use codes::{Outcome, ProgressPhase, StopReason, Why};
 pub use frame::{Frame, FrameBuffer};
-pub use frozen::{
-    DirId, Identify, Identity, Ping, Pong, Progress, Refused, Stop, Stopping, Unsupported,
-};
+pub use frozen::{DirId, Identify, Identity, Ping, Pong, Progress, Refused, Stop, Stopping, Unsupported};
 pub use header::{HEADER_LEN, Header, MAGIC, MAX_BODY, MIN_VERSION, VERSION};
 pub use kind::Kind;
 pub use malformed::{Malformed, TooLong};

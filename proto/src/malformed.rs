@@ -61,15 +61,9 @@ impl Malformed {
     #[must_use]
     pub fn reply(&self) -> Reply {
         if matches!(self, Self::Version { .. }) {
-            Reply::Unsupported(Unsupported {
-                min: MIN_VERSION,
-                max: VERSION,
-            })
+            Reply::Unsupported(Unsupported { min: MIN_VERSION, max: VERSION })
         } else {
-            Reply::Refused(Refused {
-                why: Why::Malformed,
-                note: self.to_string(),
-            })
+            Reply::Refused(Refused { why: Why::Malformed, note: self.to_string() })
         }
     }
 }
@@ -77,19 +71,14 @@ impl Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Magic { found } => write!(
-                f,
-                "frame begins with \"{}\", not \"INCB\"",
-                found.escape_ascii()
-            ),
+            Self::Magic { found } => {
+                write!(f, "frame begins with \"{}\", not \"INCB\"", found.escape_ascii())
+            }
             Self::Length { length } => {
                 write!(f, "body of {length} bytes, at most {MAX_BODY} are allowed")
             }
             Self::Version { kind, version } => {
-                write!(
-                    f,
-                    "kind {kind} in version {version}, only {MIN_VERSION} to {VERSION} are spoken"
-                )
+                write!(f, "kind {kind} in version {version}, only {MIN_VERSION} to {VERSION} are spoken")
             }
             Self::Kind { kind } => write!(f, "unknown kind {kind}"),
             Self::Truncated { kind } => {
@@ -108,10 +97,7 @@ pub struct TooLong;
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "message of over {MAX_BODY} bytes, or with a list of over {MAX_LIST} entries"
-        )
+        write!(f, "message of over {MAX_BODY} bytes, or with a list of over {MAX_LIST} entries")
     }
 }
 

@@ -7,9 +7,9 @@
 use serde::Serialize;
 
 use crate::{
-    Answer, Frame, HEADER_LEN, Header, Identify, Identity, Kind, MIN_VERSION, Malformed, Ping,
-    Pong, Progress, Refused, Send, StatusReply, StatusRequest, Stop, Stopping, TooLong,
-    Unsupported, VERSION, Watch, codec,
+    Answer, Frame, HEADER_LEN, Header, Identify, Identity, Kind, MIN_VERSION, Malformed, Ping, Pong,
+    Progress, Refused, Send, StatusReply, StatusRequest, Stop, Stopping, TooLong, Unsupported, VERSION,
+    Watch, codec,
 };
 
 /// What can be asked.
@@ -167,9 +167,7 @@ impl Reply {
             Kind::Pong => codec::decode(byte, body).map(Self::Pong),
             Kind::Identity => codec::decode(byte, body).map(Self::Identity),
             Kind::Stopping => codec::decode(byte, body).map(Self::Stopping),
-            Kind::StatusIs => {
-                codec::decode(byte, body).map(|message| Self::StatusIs(Box::new(message)))
-            }
+            Kind::StatusIs => codec::decode(byte, body).map(|message| Self::StatusIs(Box::new(message))),
             Kind::Answer => codec::decode(byte, body).map(Self::Answer),
             Kind::Progress => codec::decode(byte, body).map(Self::Progress),
             Kind::Refused => codec::decode(byte, body).map(Self::Refused),
@@ -184,9 +182,7 @@ fn known(header: Header) -> Result<Kind, Malformed> {
     let (kind, version) = (header.kind, header.version);
     match Kind::from_byte(kind) {
         Some(frozen) if frozen.is_frozen() => Ok(frozen),
-        _ if !(MIN_VERSION..=VERSION).contains(&version) => {
-            Err(Malformed::Version { kind, version })
-        }
+        _ if !(MIN_VERSION..=VERSION).contains(&version) => Err(Malformed::Version { kind, version }),
         Some(known) => Ok(known),
         None => Err(Malformed::Kind { kind }),
     }
@@ -196,14 +192,6 @@ fn frame<M: Serialize>(version: u16, kind: Kind, message: &M) -> Result<Vec<u8>,
     let mut frame = vec![0; HEADER_LEN];
     codec::encode(message, &mut frame)?;
     let length = u32::try_from(frame.len() - HEADER_LEN).map_err(|_| TooLong)?;
-    frame[..HEADER_LEN].copy_from_slice(
-        &Header {
-            version,
-            kind: kind.byte(),
-            flags: 0,
-            length,
-        }
-        .to_bytes(),
-    );
+    frame[..HEADER_LEN].copy_from_slice(&Header { version, kind: kind.byte(), flags: 0, length }.to_bytes());
     Ok(frame)
 }

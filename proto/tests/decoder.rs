@@ -149,15 +149,7 @@ proptest! {
 
 fn frame(version: u16, kind: u8, body: Vec<u8>) -> Frame {
     let length = u32::try_from(body.len()).unwrap();
-    Frame {
-        header: Header {
-            version,
-            kind,
-            flags: 0,
-            length,
-        },
-        body,
-    }
+    Frame { header: Header { version, kind, flags: 0, length }, body }
 }
 
 fn only_frame(bytes: &[u8]) -> Frame {

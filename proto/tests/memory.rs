@@ -1,10 +1,7 @@
 //! Whatever the lengths in a frame say: no allocation over the limit, and in all about twice it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
-#![allow(
-    unsafe_code,
-    reason = "an allocator that counts is unsafe; it only passes calls on"
-)]
+#![allow(unsafe_code, reason = "an allocator that counts is unsafe; it only passes calls on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -16,16 +13,7 @@ const TWICE: usize = 2 * MAX_BODY + 4096;
 
 #[test]
 fn hostile_lengths_cost_nothing_to_speak_of() {
-    for length in [
-        1,
-        1 << 15,
-        (1 << 15) + 1,
-        1 << 20,
-        (1 << 20) + 1,
-        1 << 32,
-        u64::MAX / 24,
-        u64::MAX,
-    ] {
+    for length in [1, 1 << 15, (1 << 15) + 1, 1 << 20, (1 << 20) + 1, 1 << 32, u64::MAX / 24, u64::MAX] {
         for kind in Kind::ALL {
             // The length stands wherever a length can stand.
             for at in 0..200 {
@@ -42,12 +30,7 @@ fn hostile_lengths_cost_nothing_to_speak_of() {
 #[test]
 fn a_body_full_of_lengths_stays_within_the_limit() {
     for length in [0, 1, 8, 1 << 15, 1 << 20, u64::MAX] {
-        let body: Vec<u8> = length
-            .to_le_bytes()
-            .into_iter()
-            .cycle()
-            .take(MAX_BODY)
-            .collect();
+        let body: Vec<u8> = length.to_le_bytes().into_iter().cycle().take(MAX_BODY).collect();
         for kind in Kind::ALL {
             read(kind, body.clone());
         }
@@ -84,10 +67,7 @@ fn two_lists_of_nothing_stay_within_the_limit() {
         rss_bytes: None,
         cpu_percent: None,
         lag_us: None,
-        child: Some(Child {
-            pid: 1,
-            command: list,
-        }),
+        child: Some(Child { pid: 1, command: list }),
         problem: None,
     };
     let frame = Reply::StatusIs(Box::new(status)).encode().unwrap();
@@ -96,21 +76,13 @@ fn two_lists_of_nothing_stay_within_the_limit() {
 
 #[test]
 fn the_longest_message_goes_and_comes_and_a_longer_one_does_not() {
-    let answer = |length| {
-        Reply::Answer(Answer {
-            code: 0,
-            body: vec![7; length],
-        })
-    };
+    let answer = |length| Reply::Answer(Answer { code: 0, body: vec![7; length] });
     let longest = answer(MAX_BODY - 12);
     let frame = longest.encode().unwrap();
     assert_eq!(frame.len(), HEADER_LEN + MAX_BODY);
     let mut buffer = FrameBuffer::new();
     buffer.extend(&frame);
-    assert_eq!(
-        Reply::decode(&buffer.next_frame().unwrap().unwrap()),
-        Ok(longest)
-    );
+    assert_eq!(Reply::decode(&buffer.next_frame().unwrap().unwrap()), Ok(longest));
     assert_eq!(answer(MAX_BODY - 11).encode(), Err(TooLong));
 }
 
@@ -118,12 +90,7 @@ fn the_longest_message_goes_and_comes_and_a_longer_one_does_not() {
 fn a_list_that_nobody_would_read_is_not_written() {
     let send = |entries| {
         let args = vec![Vec::new(); entries];
-        Request::Send(Send {
-            args,
-            cwd: Vec::new(),
-            body: Vec::new(),
-        })
-        .encode()
+        Request::Send(Send { args, cwd: Vec::new(), body: Vec::new() }).encode()
     };
     assert!(send(MAX_LIST).is_ok());
     assert_eq!(send(MAX_LIST + 1), Err(TooLong));
@@ -131,11 +98,7 @@ fn a_list_that_nobody_would_read_is_not_written() {
 
 #[test]
 fn a_message_far_too_long_is_not_made_first() {
-    let huge = Request::Send(Send {
-        args: vec![vec![0; 1 << 16]; 256],
-        cwd: Vec::new(),
-        body: Vec::new(),
-    });
+    let huge = Request::Send(Send { args: vec![vec![0; 1 << 16]; 256], cwd: Vec::new(), body: Vec::new() });
     let (result, cost) = measured(|| huge.encode());
     assert_eq!(result, Err(TooLong));
     assert!(cost.peak <= 2 * TWICE, "{cost:?}");
@@ -143,13 +106,7 @@ fn a_message_far_too_long_is_not_made_first() {
 
 #[test]
 fn a_header_alone_reserves_nothing() {
-    let header = Header {
-        version: 1,
-        kind: 5,
-        flags: 0,
-        length: 1 << 20,
-    }
-    .to_bytes();
+    let header = Header { version: 1, kind: 5, flags: 0, length: 1 << 20 }.to_bytes();
     let (_buffer, cost) = measured(|| {
         let mut buffer = FrameBuffer::new();
         buffer.extend(&header);
@@ -162,10 +119,7 @@ fn a_header_alone_reserves_nothing() {
 #[test]
 fn the_buffer_holds_one_frame_and_what_was_fed() {
     let body = vec![7; MAX_BODY - 12];
-    let stream = Reply::Answer(Answer { code: 0, body })
-        .encode()
-        .unwrap()
-        .repeat(3);
+    let stream = Reply::Answer(Answer { code: 0, body }).encode().unwrap().repeat(3);
     for size in [1000, 4096, 65536] {
         let mut buffer = FrameBuffer::new();
         let mut frames = 0;
@@ -178,10 +132,7 @@ fn the_buffer_holds_one_frame_and_what_was_fed() {
             }
         });
         assert_eq!(frames, 3);
-        assert!(
-            cost.largest <= HEADER_LEN + MAX_BODY + size,
-            "{size}: {cost:?}"
-        );
+        assert!(cost.largest <= HEADER_LEN + MAX_BODY + size, "{size}: {cost:?}");
         assert!(cost.peak <= TWICE + size, "{size}: {cost:?}");
     }
 }
@@ -189,15 +140,7 @@ fn the_buffer_holds_one_frame_and_what_was_fed() {
 /// Reads a body as both sides would, checks what that costs, and says whether it was a message.
 fn read(kind: Kind, body: Vec<u8>) -> bool {
     let length = u32::try_from(body.len()).unwrap();
-    let frame = Frame {
-        header: Header {
-            version: VERSION,
-            kind: kind.byte(),
-            flags: 0,
-            length,
-        },
-        body,
-    };
+    let frame = Frame { header: Header { version: VERSION, kind: kind.byte(), flags: 0, length }, body };
     let (is_request, request) = measured(|| Request::decode(&frame).is_ok());
     let (is_reply, reply) = measured(|| Reply::decode(&frame).is_ok());
     for cost in [request, reply] {
@@ -226,19 +169,11 @@ fn measured<T>(work: impl FnOnce() -> T) -> (T, Cost) {
 }
 
 fn count(freed: usize, made: usize) {
-    let Cost {
-        held,
-        peak,
-        largest,
-    } = COST.get();
+    let Cost { held, peak, largest } = COST.get();
     // A reallocation may have both pieces for a moment.
     let peak = peak.max(held + made);
     let held = (held + made).saturating_sub(freed);
-    COST.set(Cost {
-        held,
-        peak,
-        largest: largest.max(made),
-    });
+    COST.set(Cost { held, peak, largest: largest.max(made) });
 }
 
 struct Counting;

@@ -1,16 +1,63 @@
-//! What differs between operating systems, as thin as possible; `cfg` and `unsafe` live here and nowhere else.
+//! What the operating system must provide; the only place with `unsafe` or `cfg`.
 //!
-//! Every platform provides, for files:
-//! - `create_private(path)`: a new file for its owner's eyes only, never an existing one, never through a link;
-//! - `open_to_append(path)`: the same when nothing is there, else what is there, if it is one regular file;
-//! - `open_to_look(path)`: a descriptor to read from that leaves no trace, not even an access time, and never blocks;
-//! - `kind_of(type)`: what a file that is not a regular one is, in words.
+//! Each system brings the modules below under the same names, as thin as it can: what can be decided above is decided above. Nothing here
+//! keeps state, prints or panics, and a fact that the system doesn't tell is `None`, never a guess.
+//!
+//! * `process`: facts about a process ([`look`](process::look)), a handle that stays with it whatever becomes of its pid
+//!   ([`ProcessHandle`](process::ProcessHandle)), and whether the system shows that it has a certain lock
+//!   ([`shows_posix_lock`](process::shows_posix_lock)).
+//! * `system`: the boot, the machine, the user, the standard directories, the file system below a path, the service manager, and what this
+//!   process uses of memory and cpu.
+//!
+//! | | Linux | macOS, FreeBSD |
+//! | --- | --- | --- |
+//! | facts about a process | `/proc` | sysinfo |
+//! | handle | pidfd: signals through it | kqueue: says when it ended, a signal goes by number |
+//! | which process has a lock | `/proc/PID/fdinfo` | not shown |
+//! | proof that it works | the tests, run | type-checked only |
 
 #[cfg(unix)]
-mod unix_files;
-
-#[cfg(unix)]
-pub(crate) use unix_files::{create_private, kind_of, open_to_append, open_to_look};
-
+mod unix;
 #[cfg(all(test, unix))]
-pub(crate) use unix_files::testing;
+pub(crate) use unix::plain_files::testing;
+#[cfg(unix)]
+pub(crate) use unix::{
+    async_socket::{Accepting, Guest, Listener, Waker, Wakes},
+    block_signals_here, effective_user, exit_now,
+    files::{
+        Facts, FileId, Kind, Mark, at, behind, give_to, id_of, make_private_directory, mark_of,
+        means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
+    },
+    host_name, is_exhaustion as means_no_room,
+    locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+    owned::Owned,
+    per_process::PerProcess,
+    plain_files::{create_private, kind_of, open_to_append, open_to_look},
+    socket::{
+        Address, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect, listen_on,
+        rename_into_place,
+    },
+    user_name,
+};
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{
+    process,
+    system::{
+        self, boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, runtime_dir,
+        self_usage, supervisor,
+    },
+};
+
+#[cfg(all(unix, not(target_os = "linux")))]
+mod bsd;
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) use bsd::{
+    process,
+    system::{
+        self, boot_id, boot_time, default_state_dir, file_system, machine_id, runtime_dir, self_usage,
+        supervisor,
+    },
+};

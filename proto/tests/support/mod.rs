@@ -12,11 +12,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         Just(Request::Identify(Identify {})),
         stop().prop_map(Request::Stop),
         Just(Request::Status(StatusRequest {})),
-        (list(), bytes(), bytes()).prop_map(|(args, cwd, body)| Request::Send(Send {
-            args,
-            cwd,
-            body
-        })),
+        (list(), bytes(), bytes()).prop_map(|(args, cwd, body)| Request::Send(Send { args, cwd, body })),
         Just(Request::Watch(Watch {})),
     ]
 }
@@ -28,27 +24,14 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
         pong().prop_map(Reply::Pong),
         identity().prop_map(Reply::Identity),
         (numbers(), text()).prop_map(|((outcome, grace_ms, busy, _), note)| {
-            Reply::Stopping(Stopping {
-                outcome: outcome.into(),
-                grace_ms,
-                busy,
-                note,
-            })
+            Reply::Stopping(Stopping { outcome: outcome.into(), grace_ms, busy, note })
         }),
         status().prop_map(|status| Reply::StatusIs(Box::new(status))),
         (any::<i32>(), bytes()).prop_map(|(code, body)| Reply::Answer(Answer { code, body })),
         (numbers(), text()).prop_map(|((phase, remaining_ms, _, busy), note)| {
-            Reply::Progress(Progress {
-                phase: phase.into(),
-                remaining_ms,
-                busy,
-                note,
-            })
+            Reply::Progress(Progress { phase: phase.into(), remaining_ms, busy, note })
         }),
-        (any::<u8>(), text()).prop_map(|(why, note)| Reply::Refused(Refused {
-            why: why.into(),
-            note
-        })),
+        (any::<u8>(), text()).prop_map(|(why, note)| Reply::Refused(Refused { why: why.into(), note })),
         any::<(u16, u16)>().prop_map(|(min, max)| Reply::Unsupported(Unsupported { min, max })),
     ]
 }
@@ -89,49 +72,35 @@ fn identity() -> impl Strategy<Value = Identity> {
 }
 
 fn status() -> impl Strategy<Value = StatusReply> {
-    let phase = prop_oneof![
-        Just(Phase::Starting),
-        Just(Phase::Ready),
-        Just(Phase::Draining)
-    ];
+    let phase = prop_oneof![Just(Phase::Starting), Just(Phase::Ready), Just(Phase::Draining)];
     let numbers = any::<(u32, [u8; 16], u64, i64, u64)>();
     let measures = any::<(Option<u64>, Option<u64>, Option<u64>)>();
     let child = (any::<u32>(), list()).prop_map(|(pid, command)| Child { pid, command });
     let texts = [option::of(text()), option::of(text()), option::of(text())];
     let cpu = option::of(-1e9..1e9);
-    (
-        phase,
-        numbers,
-        text(),
-        list(),
-        measures,
-        cpu,
-        option::of(child),
-        texts,
+    (phase, numbers, text(), list(), measures, cpu, option::of(child), texts).prop_map(
+        |(phase, numbers, version, command, measures, cpu_percent, child, texts)| {
+            let [note, supervisor, problem] = texts;
+            StatusReply {
+                phase,
+                pid: numbers.0,
+                instance_id: numbers.1,
+                generation: numbers.2,
+                started_at_us: numbers.3,
+                uptime_us: numbers.4,
+                version,
+                command,
+                note,
+                busy: measures.0,
+                supervisor,
+                rss_bytes: measures.1,
+                cpu_percent,
+                lag_us: measures.2,
+                child,
+                problem,
+            }
+        },
     )
-        .prop_map(
-            |(phase, numbers, version, command, measures, cpu_percent, child, texts)| {
-                let [note, supervisor, problem] = texts;
-                StatusReply {
-                    phase,
-                    pid: numbers.0,
-                    instance_id: numbers.1,
-                    generation: numbers.2,
-                    started_at_us: numbers.3,
-                    uptime_us: numbers.4,
-                    version,
-                    command,
-                    note,
-                    busy: measures.0,
-                    supervisor,
-                    rss_bytes: measures.1,
-                    cpu_percent,
-                    lag_us: measures.2,
-                    child,
-                    problem,
-                }
-            },
-        )
 }
 
 fn text() -> impl Strategy<Value = String> {

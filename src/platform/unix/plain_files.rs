@@ -14,10 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 /// Never through a link, never waiting for a FIFO's other end, never making a terminal ours, never inherited.
-const CAREFUL: OFlag = OFlag::O_NOFOLLOW
-    .union(OFlag::O_NONBLOCK)
-    .union(OFlag::O_NOCTTY)
-    .union(OFlag::O_CLOEXEC);
+const CAREFUL: OFlag =
+    OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NO_TRACE: OFlag = OFlag::O_NOATIME;
@@ -41,10 +39,7 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
 
 /// Only ever for a file that was just created: anything else may be a hard link to a file of somebody else's.
 fn give_to_owner_of_directory(file: &File, path: &Path) {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(owner) = fs::metadata(directory) {
         // Refused on a file system that squashes root, or without CAP_CHOWN; the file is usable all the same.
         let _ = fchown(file, Some(owner.uid()), Some(owner.gid()));
@@ -70,22 +65,14 @@ pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
         ));
     }
     if metadata.nlink() > 1 {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it has more than one hard link",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has more than one hard link"));
     }
     Ok(file)
 }
 
 /// Opens a file to read it, without a trace where the system allows that, and without ever blocking.
 pub(crate) fn open_to_look(path: &Path) -> io::Result<File> {
-    let open = |flags: OFlag| {
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(path)
-    };
+    let open = |flags: OFlag| OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
     match open(CAREFUL.union(NO_TRACE)) {
         // open(2): O_NOATIME is for the file's owner and for those with CAP_FOWNER.
         Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => open(CAREFUL),
@@ -162,17 +149,9 @@ mod tests {
     fn created_file_is_for_its_owner_only_and_never_an_existing_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        let mode = create_private(&path)
-            .unwrap()
-            .metadata()
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = create_private(&path).unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0);
-        assert_eq!(
-            create_private(&path).unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(create_private(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         for (planted, _) in testing::strange_files(dir.path(), &path) {
             assert_eq!(
                 create_private(&planted).unwrap_err().kind(),
@@ -189,10 +168,7 @@ mod tests {
             std::os::unix::fs::chown(dir.path(), Some(1234), Some(1235)).unwrap();
         }
         let owner = fs::metadata(dir.path()).unwrap();
-        let made = create_private(&dir.path().join("file"))
-            .unwrap()
-            .metadata()
-            .unwrap();
+        let made = create_private(&dir.path().join("file")).unwrap().metadata().unwrap();
         assert_eq!(made.uid(), owner.uid());
     }
 
@@ -216,13 +192,8 @@ mod tests {
         testing::strange_files(dir.path(), Path::new("/"));
         let (done, watchdog) = mpsc::channel();
         let fifo = dir.path().join("fifo");
-        std::thread::spawn(move || {
-            done.send((open_to_look(&fifo).is_ok(), open_to_append(&fifo).is_ok()))
-        });
-        assert_eq!(
-            watchdog.recv_timeout(Duration::from_secs(20)),
-            Ok((true, false))
-        );
+        std::thread::spawn(move || done.send((open_to_look(&fifo).is_ok(), open_to_append(&fifo).is_ok())));
+        assert_eq!(watchdog.recv_timeout(Duration::from_secs(20)), Ok((true, false)));
     }
 
     #[cfg(target_os = "linux")]
@@ -236,16 +207,8 @@ mod tests {
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         // Older than the modification: a plain read would renew it even under `relatime`.
         let times = fs::FileTimes::new().set_accessed(long_ago);
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_times(times)
-            .unwrap();
-        open_to_look(&path)
-            .unwrap()
-            .read_to_end(&mut Vec::new())
-            .unwrap();
+        File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+        open_to_look(&path).unwrap().read_to_end(&mut Vec::new()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().accessed().unwrap(), long_ago);
     }
 }

@@ -1,0 +1,9 @@
+//! Linux.
+mod cgroup;
+mod lock;
+mod magic;
+mod pidfd;
+mod stat;
+
+pub(crate) mod process;
+pub(crate) mod system;
