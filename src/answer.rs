@@ -132,13 +132,15 @@ async fn answer(answering: &'static Answering) -> io::Result<()> {
     {
         let mut shared = answering.shared();
         shared.waker = Some(waker);
-        for held in &shared.held {
-            served.adopt(held)?;
-        }
+    }
+    let all = answering.shared().held.clone();
+    for held in &all {
+        served.adopt(held)?;
     }
     let mut next_tick = Instant::now() + TICK;
     loop {
-        for command in std::mem::take(&mut answering.shared().inbox) {
+        let commands = std::mem::take(&mut answering.shared().inbox);
+        for command in commands {
             obey(answering, &served, command)?;
         }
         let idle = answering.shared().held.is_empty();

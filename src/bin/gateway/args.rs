@@ -1,0 +1,168 @@
+//! The command line, as clap reads it. What an option means is said here once; the man page and `--help` come of it.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Makes a program the only live instance of itself, provably, and lets others talk to it.
+#[derive(Debug, Parser)]
+#[command(name = "gateway", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which instance is meant.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Which {
+    /// The instance's name: 1 to 64 of `a-z 0-9 . _ -`
+    #[arg(long, global = true, env = "GATEWAY_NAME", default_value = "gateway", value_name = "NAME")]
+    pub(crate) name: String,
+    /// The instance's directory [default: the user's state directory]
+    #[arg(long, global = true, env = "GATEWAY_DIR", value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Become the holder, and run PROGRAM (or, without one, print messages as JSON lines)
+    Run(Run),
+    /// Ask the live instance how it is
+    Status(Status),
+    /// Ask the live instance to stop, and wait until it has
+    Stop(Stop),
+    /// Measure round trips to the live instance
+    Ping(Ping),
+    /// Hand a message to the live instance, print its answer, and exit with its code
+    Send(Send),
+    /// Wait until the instance is ready, or gone
+    Wait(Wait),
+    /// Lay out every piece of evidence, and what to do
+    Doctor,
+    /// Show the generations: when, how long, and how they ended
+    History(History),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Wait until the instance is free, at most DUR [default: for ever]
+    #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
+    pub(crate) wait: Option<Option<Duration>>,
+    /// Get past a contender that is stopped or hung while it is claiming, by ending it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What to do when it runs already
+    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    pub(crate) if_running: IfRunning,
+    /// How long PROGRAM has to stop before it is killed
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// The program to run, and its arguments
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IfRunning {
+    /// Say who runs, and exit with 75
+    Fail,
+    /// Exit with 0
+    Ok,
+    /// Hand PROGRAM and its arguments to the one that runs, and exit with its answer
+    Send,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print one JSON object on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the status at every change, until interrupted
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) watch: bool,
+    /// Show every instance of the directory
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How long to wait for an answer
+    #[arg(long, value_name = "DUR", default_value = "2s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// How long it has to stop [default: 30s]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Only if no work is in flight
+    #[arg(long)]
+    pub(crate) if_idle: bool,
+    /// End a holder that does not answer: SIGTERM, and SIGKILL after the grace
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ping {
+    /// Stop after N pings [default: until interrupted]
+    #[arg(short = 'c', value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Between two pings
+    #[arg(short = 'i', value_name = "DUR", default_value = "1s", value_parser = duration)]
+    pub(crate) interval: Duration,
+    /// How long to wait for an answer
+    #[arg(long, value_name = "DUR", default_value = "2s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// The arguments to hand over; `-` stands for the standard input, which becomes the body
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub(crate) args: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    #[command(flatten)]
+    pub(crate) what: WaitFor,
+    /// How long to wait [default: for ever]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WaitFor {
+    /// Until a holder says that it is ready
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// Until the one that holds it now does not hold it any more
+    #[arg(long)]
+    pub(crate) gone: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text));
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
+}

@@ -1,0 +1,41 @@
+//! The exit codes: a stable interface. Every one of them is here, and the one place that turns an error into one.
+
+use incumbent::{Error, Refusal};
+
+pub(crate) const OK: u8 = 0;
+/// `status`: nobody; the last one crashed.
+pub(crate) const CRASHED: u8 = 1;
+/// `status`, `ping`, `send`: nobody.
+pub(crate) const NOBODY: u8 = 3;
+/// `status`, `ping`, `send`: unresponsive, or it can't be told.
+pub(crate) const NO_ANSWER: u8 = 4;
+pub(crate) const USAGE: u8 = 64;
+/// `send`: the holder takes no messages.
+pub(crate) const NO_MESSAGES: u8 = 69;
+/// The directory or its files can't be made or used.
+pub(crate) const CANNOT_CREATE: u8 = 73;
+/// Another instance holds it, or is claiming; or it is still there when the time was up.
+pub(crate) const BUSY: u8 = 75;
+/// `run`: another process holds the instance now.
+pub(crate) const DEPOSED: u8 = 76;
+pub(crate) const NOT_ALLOWED: u8 = 77;
+/// `run`: PROGRAM can't be run.
+pub(crate) const CANNOT_RUN: u8 = 126;
+/// `run`: PROGRAM can't be found.
+pub(crate) const NOT_FOUND: u8 = 127;
+/// `run`: PROGRAM died of signal N: this and N.
+pub(crate) const SIGNAL: u8 = 128;
+
+/// The code for an error that is no outcome of a certain command.
+pub(crate) fn of(error: &Error) -> u8 {
+    match error {
+        _ if error.is_not_allowed() => NOT_ALLOWED,
+        Error::InvalidName { .. } => USAGE,
+        Error::Unresponsive(_) | Error::Claiming(_) | Error::OtherMachine(_) | Error::NotForced { .. } => BUSY,
+        Error::Refused { why: Refusal::NoMessages, .. } => NO_MESSAGES,
+        Error::Refused { .. } => BUSY,
+        Error::NoAnswer { .. } | Error::Disconnected { .. } | Error::Protocol { .. } => NO_ANSWER,
+        Error::TooLong { .. } => USAGE,
+        _ => CANNOT_CREATE,
+    }
+}
