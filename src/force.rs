@@ -50,6 +50,14 @@ pub(crate) fn end_owner(
         Which::Instance => "instance lock",
         Which::Claim => "claim lock",
     };
+    let file_system = platform::file_system(path).map_err(|source| Error::io("look at", path, source))?;
+    if file_system.shared {
+        let why = format!(
+            "the owner of the {lock} was not ended: on {} it may be on another machine",
+            file_system.name
+        );
+        return Err(Error::NotForced { why });
+    }
     match force_end(owner, shows_lock, grace, kill_wait) {
         Ok(Forced::Ended) => Ok(true),
         Ok(Forced::Gone) => Ok(false),

@@ -20,6 +20,7 @@ use crate::{
     instance_id::InstanceId,
     platform::{self, Address, FileId, Listening},
     process::{Process, ProcessHandle, ProcessState},
+    record::{Past, Record},
 };
 
 /// Everything a hail of one address learned.
@@ -149,11 +150,12 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
     let mut frames = Request::Ping(Ping { nonce }).encode().unwrap_or_default();
     frames.extend(also.and_then(|request| request.encode().ok()).unwrap_or_default());
     let process = match &listening {
-        Listening::Process(process) => Some(process),
+        Listening::Process(process) | Listening::Numbered(process) => Some(process),
         Listening::Ended | Listening::Unknown => None,
     };
     let received = match &listening {
         Listening::Ended => Ok(Received::ProcessEnded),
+        Listening::Numbered(_) if has_new_owner(place, peer.pid) => Ok(Received::ProcessEnded),
         _ => connection
             .write(&frames, patience.pong)
             .or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
@@ -200,6 +202,19 @@ fn nobody_or_in_the_way(address: &Address) -> Hail {
         }
         _ => Hail::met(Hailed::Nobody, None),
     }
+}
+
+/// Where the kernel only gives a number (Linux before 6.5, macOS): tells whether the process that the record names with
+/// it has ended, and the number was given to another, which started at another moment.
+fn has_new_owner(place: &Place, pid: Option<u32>) -> bool {
+    let Past::Record(record) = Record::read(&place.record) else { return false };
+    let now = pid.and_then(|pid| Process::of(pid).ok().flatten()).and_then(|process| process.start_ticks);
+    let same_boot = record.boot_id.is_some() && record.boot_id == platform::boot_id();
+    Some(record.pid) == pid
+        && same_boot
+        && record.start_ticks.is_some()
+        && now.is_some()
+        && now != record.start_ticks
 }
 
 enum Ending {

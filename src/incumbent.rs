@@ -351,7 +351,7 @@ impl Incumbent {
     /// After the end of the connection: the lock comes free at the latest when the process has ended.
     fn gone_before(&self, deadline: Instant, connection: &Connection) -> bool {
         let process = match connection.listening() {
-            Listening::Process(process) => Some(process),
+            Listening::Process(process) | Listening::Numbered(process) => Some(process),
             Listening::Ended | Listening::Unknown => None,
         };
         let mut pause = Duration::from_millis(1);

@@ -89,6 +89,8 @@ pub struct Inspection {
     pub(crate) owner: Option<Process>,
     pub(crate) claimer: Option<Process>,
     pub(crate) past: Past,
+    /// The record changed while it was looked at: it and the locks are of different moments.
+    moved_on: bool,
 }
 
 /// What a holder that answered said.
@@ -143,6 +145,8 @@ pub(crate) fn inspect(place: Place, deadline: Instant) -> Result<Inspection, Err
         let owned = !matches!(inspection.instance_lock(), LockOwner::None);
         let between =
             inspection.hail.met == Hailed::Nobody && owned && inspection.state == State::Unresponsive;
+        // A holder that came meanwhile has a record without an end: it must not be taken for one that crashed.
+        let between = between || (inspection.moved_on && inspection.reached.is_none());
         if !between || Instant::now() >= settled {
             return Ok(inspection);
         }
@@ -174,11 +178,8 @@ pub(crate) fn may_look(place: &Place) -> Result<(), Error> {
 
 pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspection {
     let reached = hail.answer.take().map(|answered| ask_more(*answered, deadline));
-    let mut locks = pid_file::look(&place.pid);
-    if reached.is_none() && matches!(&locks, Ok(Some(l)) if l.instance == LockOwner::None) {
-        // A holder may have come between the hail and the look; what is judged must be the later of the two.
-        locks = pid_file::look(&place.pid);
-    }
+    let before = platform::mark_of(&place.record);
+    let locks = pid_file::look(&place.pid);
     let process = |owner: LockOwner| match owner {
         LockOwner::Pid(pid) => Process::of(pid).ok().flatten(),
         _ => None,
@@ -189,7 +190,9 @@ pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspe
         Ok(Some(locks)) if reached.is_none() => (process(locks.instance), process(locks.claim)),
         _ => (None, None),
     };
-    let mut seen = Inspection { place, state: State::Unknown, hail, reached, locks, owner, claimer, past };
+    let moved_on = platform::mark_of(&place.record) != before;
+    let mut seen =
+        Inspection { place, state: State::Unknown, hail, reached, locks, owner, claimer, past, moved_on };
     seen.state = seen.judged();
     seen
 }
@@ -239,6 +242,7 @@ impl Inspection {
             owner: None,
             claimer: None,
             past,
+            moved_on: false,
         };
         seen.state = seen.judged();
         seen

@@ -138,6 +138,8 @@ pub(crate) fn peer_of(stream: &impl AsFd) -> io::Result<Peer> {
 pub(crate) enum Listening {
     /// It can be watched; whether it has ended is asked of the handle.
     Process(ProcessHandle),
+    /// A process that has its number now; whether it is the same one, its start time must say.
+    Numbered(ProcessHandle),
     /// It has ended and been reaped: what accepts is an orphan.
     Ended,
     /// The kernel does not tell.
@@ -178,7 +180,7 @@ impl Stream {
             }
         }
         match peer.pid.map(ProcessHandle::open) {
-            Some(Ok(Some(handle))) => Listening::Process(handle),
+            Some(Ok(Some(handle))) => Listening::Numbered(handle),
             Some(Ok(None)) => Listening::Ended,
             Some(Err(_)) | None => Listening::Unknown,
         }
