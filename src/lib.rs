@@ -1,1 +1,3 @@
 //! One live instance of a program per place, provably; and a way to talk to it.
+
+mod platform;

@@ -1,0 +1,3 @@
+//! macOS and FreeBSD: type-checked, not run.
+
+pub(crate) mod system;

@@ -1,0 +1,5 @@
+//! Linux.
+mod cgroup;
+mod magic;
+
+pub(crate) mod system;

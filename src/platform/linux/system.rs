@@ -1,0 +1,252 @@
+//! The system around this process: Linux.
+//!
+//! Sources: `random(4)` (boot id), `machine-id(5)`, `statfs(2)`, `systemd.exec(5)` and `proc_pid_statm(5)`; directories as in the XDG Base
+//! Directory Specification 0.8.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{CWD, StatFs, fstatfs, readlinkat_raw, statfs};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::cgroup::own_unit;
+use super::magic::name_and_shared;
+use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
+
+#[allow(unused_imports)]
+pub(crate) use crate::platform::unix::{
+    FileSystem, Supervisor, Usage, exit_now, host_name, user_name,
+};
+
+/// Whether `/proc` is there and numbers processes as we do: one mounted from another pid namespace describes strangers.
+pub(super) fn proc_is_ours() -> bool {
+    // On the stack: this is asked before every look.
+    let mut buffer = [0_u8; 16];
+    let own = std::process::id().to_string();
+    readlinkat_raw(CWD, "/proc/self", &mut buffer[..])
+        .is_ok_and(|length| buffer[..length] == *own.as_bytes())
+}
+
+/// Names this run of the kernel: random, new with each boot, the same in every container.
+pub(crate) fn boot_id() -> Option<String> {
+    one_word(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+}
+
+/// When the kernel started, by the clock as it is set now.
+pub(crate) fn boot_time() -> Option<SystemTime> {
+    // The two clocks, not `btime` of /proc/stat: that has whole seconds and costs a file which grows with the number of interrupts.
+    let since = |clock| Duration::try_from(clock_gettime(clock)).ok();
+    let now = since(ClockId::Realtime)?;
+    SystemTime::UNIX_EPOCH.checked_add(now.checked_sub(since(ClockId::Boottime)?)?)
+}
+
+/// Names this installation of the system, if it has a name: containers and fresh images may have none, copied images the same.
+pub(crate) fn machine_id() -> Option<String> {
+    ["/etc/machine-id", "/var/lib/dbus/machine-id"]
+        .iter()
+        .find_map(|path| {
+            let id = one_word(&fs::read_to_string(path).ok()?)?;
+            // Anything else is "uninitialized", or a mistake.
+            (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+        })
+}
+
+fn one_word(text: &str) -> Option<String> {
+    let word = text.trim();
+    (!word.is_empty()).then(|| word.to_owned())
+}
+
+/// Where an instance lives if nobody says otherwise: it outlasts logouts, and is the same under cron. Nothing is made.
+pub(crate) fn default_state_dir() -> Option<PathBuf> {
+    state_dir(std::env::var_os("XDG_STATE_HOME"), home_dir)
+}
+
+fn state_dir(xdg: Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    let state = absolute(xdg).or_else(|| Some(home()?.join(".local/state")));
+    state.map(|dir| dir.join("gateway"))
+}
+
+/// A directory of this user for a socket whose path would be too long elsewhere. Nothing is made: the last choice may be missing, or be
+/// somebody else's, and whoever uses it must look.
+pub(crate) fn runtime_dir(uid: u32) -> PathBuf {
+    runtime_dir_of(
+        uid,
+        std::env::var_os("XDG_RUNTIME_DIR"),
+        Path::new("/run/user"),
+    )
+}
+
+fn runtime_dir_of(uid: u32, xdg: Option<OsString>, run_user: &Path) -> PathBuf {
+    // After `su` the variable may still name another user's directory.
+    [absolute(xdg), Some(run_user.join(uid.to_string()))]
+        .into_iter()
+        .flatten()
+        .find(|dir| is_own_dir(dir, uid))
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/incumbent-{uid}")))
+}
+
+/// What `path` lies on.
+///
+/// # Errors
+/// As `statfs(2)`: nothing is there, or it can't be reached.
+pub(crate) fn file_system(path: &Path) -> io::Result<FileSystem> {
+    Ok(described(&statfs(path)?))
+}
+
+/// What an open file lies on.
+///
+/// # Errors
+/// As `fstatfs(2)`.
+pub(crate) fn file_system_of(file: impl AsFd) -> io::Result<FileSystem> {
+    Ok(described(&fstatfs(file)?))
+}
+
+fn described(found: &StatFs) -> FileSystem {
+    // All numbers have 32 bits; the field has more on some architectures, and a sign on others.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let (name, shared) = name_and_shared(found.f_type as u32);
+    FileSystem { name, shared }
+}
+
+/// The systemd manager that started this very process (`SYSTEMD_EXEC_PID`, since systemd 248); none for its children, and for others.
+pub(crate) fn supervisor() -> Option<Supervisor> {
+    supervisor_if(std::env::var("SYSTEMD_EXEC_PID").ok(), own_unit)
+}
+
+fn supervisor_if(
+    exec_pid: Option<String>,
+    unit: impl FnOnce() -> Option<(String, bool)>,
+) -> Option<Supervisor> {
+    // A child inherits the variable, with its parent's pid in it.
+    exec_pid?
+        .parse()
+        .ok()
+        .filter(|&pid: &u32| pid == std::process::id())?;
+    let (unit, user) = unit().map_or((None, false), |(unit, user)| (Some(unit), user));
+    Some(Supervisor {
+        kind: "systemd",
+        unit,
+        user,
+    })
+}
+
+impl Supervisor {
+    /// What to type to have it start us anew; none if it isn't known as what it runs us.
+    pub(crate) fn restart_command(&self) -> Option<String> {
+        let manager = if self.user { " --user" } else { "" };
+        self.unit
+            .as_ref()
+            .map(|unit| format!("systemctl{manager} restart {unit}"))
+    }
+}
+
+/// Memory and cpu time of this process: one small file and one clock.
+pub(crate) fn self_usage() -> Usage {
+    let resident = || {
+        // Seven numbers, in one read.
+        let mut line = [0; 160];
+        let length = File::open("/proc/self/statm").ok()?.read(&mut line).ok()?;
+        let mut numbers = std::str::from_utf8(&line[..length])
+            .ok()?
+            .split_ascii_whitespace();
+        let pages: u64 = numbers.nth(1)?.parse().ok()?;
+        pages.checked_mul(rustix::param::page_size() as u64)
+    };
+    Usage {
+        rss_bytes: resident(),
+        cpu_time: cpu_time(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn the_boot_has_an_id_and_was_in_the_past() {
+        assert_eq!(boot_id().unwrap().len(), 36);
+        assert_eq!(boot_id(), boot_id());
+        assert!(boot_time().unwrap() < SystemTime::now());
+    }
+
+    #[test]
+    fn the_state_directory_follows_xdg_then_the_home() {
+        let home = || Some(PathBuf::from("/home/u"));
+        let dir = |xdg: Option<&str>| state_dir(xdg.map(OsString::from), home).unwrap();
+        assert_eq!(dir(Some("/x")), Path::new("/x/gateway"));
+        for ignored in [None, Some(""), Some("relative")] {
+            assert_eq!(dir(ignored), Path::new("/home/u/.local/state/gateway"));
+        }
+        assert_eq!(state_dir(None, || None), None);
+    }
+
+    #[test]
+    fn a_runtime_directory_of_another_user_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = dir.path().metadata().unwrap().uid();
+        let given = || Some(dir.path().as_os_str().to_owned());
+        assert_eq!(
+            runtime_dir_of(uid, given(), Path::new("/nowhere")),
+            dir.path()
+        );
+        let stranger = uid + 1;
+        assert_eq!(
+            runtime_dir_of(stranger, given(), Path::new("/nowhere")),
+            PathBuf::from(format!("/tmp/incumbent-{stranger}"))
+        );
+        let own = dir.path().join(uid.to_string());
+        fs::create_dir(&own).unwrap();
+        assert_eq!(runtime_dir_of(uid, None, dir.path()), own);
+    }
+
+    #[test]
+    fn only_what_systemd_started_itself_is_supervised() {
+        let pid = std::process::id();
+        let unit = || Some(("gateway.service".to_owned(), true));
+        let found = supervisor_if(Some(pid.to_string()), unit).unwrap();
+        assert_eq!(
+            found.restart_command().as_deref(),
+            Some("systemctl --user restart gateway.service")
+        );
+        assert_eq!(supervisor_if(Some((pid + 1).to_string()), unit), None);
+        assert_eq!(supervisor_if(Some("x".to_owned()), unit), None);
+        assert_eq!(supervisor_if(None, unit), None);
+        assert_eq!(
+            supervisor_if(Some(pid.to_string()), || None)
+                .unwrap()
+                .restart_command(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_file_system_is_the_same_by_path_and_by_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let by_path = file_system(dir.path()).unwrap();
+        assert_eq!(
+            by_path,
+            file_system_of(fs::File::open(dir.path()).unwrap()).unwrap()
+        );
+        assert_eq!(
+            file_system(Path::new("/proc/nobody")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn this_process_uses_some_memory() {
+        assert!(self_usage().rss_bytes.unwrap() > 100_000);
+        assert!(self_usage().cpu_time.is_some());
+    }
+
+    #[test]
+    fn proc_is_that_of_this_pid_namespace() {
+        assert!(proc_is_ours());
+    }
+}

@@ -1,0 +1,28 @@
+//! What the operating system must provide; the only place with `unsafe` or `cfg`.
+//!
+//! Each system brings the modules below under the same names, as thin as it can: what can be decided above is decided above. Nothing here
+//! keeps state, prints or panics, and a fact that the system doesn't tell is `None`, never a guess.
+//!
+//! * `system`: the boot, the machine, the user, the standard directories, the file system below a path, the service manager, and what this
+//!   process uses of memory and cpu.
+//!
+//! | | Linux | macOS, FreeBSD |
+//! | --- | --- | --- |
+//! | this process's memory | `/proc` | sysinfo |
+//! | proof that it works | the tests, run | type-checked only |
+#![allow(dead_code)]
+
+#[cfg(unix)]
+mod unix;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+#[allow(unused_imports)]
+pub(crate) use linux::system;
+
+#[cfg(all(unix, not(target_os = "linux")))]
+mod bsd;
+#[cfg(all(unix, not(target_os = "linux")))]
+#[allow(unused_imports)]
+pub(crate) use bsd::system;

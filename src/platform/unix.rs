@@ -1,0 +1,185 @@
+//! What every Unix does alike.
+//!
+//! Small pieces for `process` and `system`, which re-export them: there is one way to a name, and it's theirs. The choice between several
+//! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Uid, User};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, geteuid, test_kill_process};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Memory and cpu time of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Resident memory.
+    pub(crate) rss_bytes: Option<u64>,
+    /// User and system time of all threads since the start.
+    pub(crate) cpu_time: Option<Duration>,
+}
+
+/// What a path lies on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileSystem {
+    /// As the system calls it (`ext4`, `nfs`); Linux: the magic number in hexadecimal if it's none of those we know.
+    pub(crate) name: String,
+    /// Another kernel may write to it, with locks that this one doesn't see. True also where it can't be told: a death is then not proven.
+    pub(crate) shared: bool,
+}
+
+/// The service manager that started this very process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Supervisor {
+    /// `systemd` or `launchd`.
+    pub(crate) kind: &'static str,
+    /// What it calls us (`gateway.service`, a launchd label); none if our cgroup is hidden from us.
+    pub(crate) unit: Option<String>,
+    /// The user's manager, not the system's.
+    pub(crate) user: bool,
+}
+
+/// A number that can be a process id, as the kernel takes it: neither 0 nor negative.
+pub(crate) fn to_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// Whether a process has this pid, an unreaped one included; nothing is sent (kill(2), signal 0).
+pub(crate) fn exists(pid: u32) -> bool {
+    to_pid(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+}
+
+/// Whether a process of this user is one that we end: our own user's, or anybody's if we are root. Not if it isn't told whose it is.
+pub(crate) fn may_signal(uid: Option<u32>) -> bool {
+    let own = geteuid();
+    own.is_root() || uid == Some(own.as_raw())
+}
+
+/// Waits until `fd` is readable or the deadline has passed; false then, and on an error, which says nothing about the descriptor.
+pub(crate) fn wait_readable(fd: impl AsFd, deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // None waits for ever: only for what no Timespec can express, 292 billion years.
+        let left = Timespec::try_from(left).ok();
+        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+        match poll(&mut fds, left.as_ref()) {
+            Ok(ready) => return ready > 0 && fds[0].revents().contains(PollFlags::IN),
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// The host's name now. For people: it changes with the network.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The name of a user. Reads the user database, which may be on a server: not for paths that must be fast.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    User::from_uid(Uid::from_raw(uid))
+        .ok()
+        .flatten()
+        .map(|user| user.name)
+}
+
+/// `$HOME` if it is an absolute path, else what the user database says.
+pub(crate) fn home_dir() -> Option<PathBuf> {
+    absolute(std::env::var_os("HOME"))
+        .or_else(|| {
+            User::from_uid(Uid::effective())
+                .ok()
+                .flatten()
+                .map(|user| user.dir)
+        })
+        .filter(|home| home.is_absolute())
+}
+
+/// A variable's value if it is an absolute path; a relative one would name another place after every `cd` (XDG Base Directory: ignore it).
+pub(crate) fn absolute(value: Option<OsString>) -> Option<PathBuf> {
+    value.map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// Whether `path` is a directory, not a link to one, that belongs to `uid`.
+pub(crate) fn is_own_dir(path: &Path, uid: u32) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|meta| meta.is_dir() && meta.uid() == uid)
+}
+
+/// User and system time of this process (`clock_gettime(2)`, `CLOCK_PROCESS_CPUTIME_ID`: no file is opened).
+pub(crate) fn cpu_time() -> Option<Duration> {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()
+}
+
+/// Ends this process at once: no destructors, no exit handlers, no flushing (`_exit(2)`). For who must not run any of the program's code.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes any number, touches no memory of ours and doesn't return.
+    unsafe { nix::libc::_exit(code) }
+}
+
+/// An error of a call that was interrupted by lack of something, which says nothing about what was asked for.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_exists_and_numbers_that_are_no_pid_do_not() {
+        assert!(exists(std::process::id()));
+        assert!(!exists(0));
+        assert!(!exists(u32::MAX));
+        assert!(!exists(i32::MAX as u32));
+    }
+
+    #[test]
+    fn only_root_may_signal_strangers() {
+        let own = geteuid();
+        assert!(may_signal(Some(own.as_raw())));
+        assert_eq!(may_signal(Some(own.as_raw() + 1)), own.is_root());
+        assert_eq!(may_signal(None), own.is_root());
+    }
+
+    #[test]
+    fn relative_and_empty_variables_are_ignored() {
+        assert_eq!(absolute(Some("relative/dir".into())), None);
+        assert_eq!(absolute(Some("".into())), None);
+        assert_eq!(absolute(Some("/a/b".into())), Some(PathBuf::from("/a/b")));
+    }
+
+    #[test]
+    fn a_link_to_a_directory_is_no_directory_of_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = dir.path().metadata().unwrap().uid();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(is_own_dir(dir.path(), uid));
+        assert!(!is_own_dir(dir.path(), uid.wrapping_add(1)));
+        assert!(!is_own_dir(&link, uid));
+    }
+
+    #[test]
+    fn cpu_time_never_runs_backwards() {
+        let before = cpu_time().unwrap();
+        assert!(cpu_time().unwrap() >= before);
+    }
+
+    #[test]
+    fn the_wait_for_something_silent_ends_at_the_deadline() {
+        let (_writer, reader) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!wait_readable(&reader, Instant::now()));
+    }
+}
