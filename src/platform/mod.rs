@@ -3,12 +3,15 @@
 //! Each system brings the modules below under the same names, as thin as it can: what can be decided above is decided above. Nothing here
 //! keeps state, prints or panics, and a fact that the system doesn't tell is `None`, never a guess.
 //!
+//! * `process`: facts about a process ([`look`](process::look)), a handle that stays with it whatever becomes of its pid
+//!   ([`ProcessHandle`](process::ProcessHandle)).
 //! * `system`: the boot, the machine, the user, the standard directories, the file system below a path, the service manager, and what this
 //!   process uses of memory and cpu.
 //!
 //! | | Linux | macOS, FreeBSD |
 //! | --- | --- | --- |
-//! | this process's memory | `/proc` | sysinfo |
+//! | facts about a process | `/proc` | sysinfo |
+//! | handle | pidfd: signals through it | kqueue: says when it ended, a signal goes by number |
 //! | proof that it works | the tests, run | type-checked only |
 #![allow(dead_code)]
 
@@ -19,10 +22,10 @@ mod unix;
 mod linux;
 #[cfg(target_os = "linux")]
 #[allow(unused_imports)]
-pub(crate) use linux::system;
+pub(crate) use linux::{process, system};
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd;
 #[cfg(all(unix, not(target_os = "linux")))]
 #[allow(unused_imports)]
-pub(crate) use bsd::system;
+pub(crate) use bsd::{process, system};

@@ -1,3 +1,5 @@
 //! macOS and FreeBSD: type-checked, not run.
+mod kqueue;
 
+pub(crate) mod process;
 pub(crate) mod system;
