@@ -4,7 +4,8 @@
 //! keeps state, prints or panics, and a fact that the system doesn't tell is `None`, never a guess.
 //!
 //! * `process`: facts about a process ([`look`](process::look)), a handle that stays with it whatever becomes of its pid
-//!   ([`ProcessHandle`](process::ProcessHandle)).
+//!   ([`ProcessHandle`](process::ProcessHandle)), and whether the system shows that it has a certain lock
+//!   ([`shows_posix_lock`](process::shows_posix_lock)).
 //! * `system`: the boot, the machine, the user, the standard directories, the file system below a path, the service manager, and what this
 //!   process uses of memory and cpu.
 //!
@@ -12,6 +13,7 @@
 //! | --- | --- | --- |
 //! | facts about a process | `/proc` | sysinfo |
 //! | handle | pidfd: signals through it | kqueue: says when it ended, a signal goes by number |
+//! | which process has a lock | `/proc/PID/fdinfo` | not shown |
 //! | proof that it works | the tests, run | type-checked only |
 #![allow(dead_code)]
 

@@ -1,5 +1,6 @@
 //! Linux.
 mod cgroup;
+mod lock;
 mod magic;
 mod pidfd;
 mod stat;

@@ -26,6 +26,8 @@ use crate::platform::unix::{exists, is_exhaustion, to_pid};
 use crate::process::Process;
 
 pub(crate) use super::cgroup::is_frozen;
+#[allow(unused_imports)]
+pub(crate) use super::lock::shows_posix_lock;
 pub(crate) use super::pidfd::ProcessHandle;
 #[allow(unused_imports)]
 pub(crate) use crate::platform::unix::may_signal;
