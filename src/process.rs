@@ -1,10 +1,10 @@
-//! A process: what the kernel says about it.
+//! A process: what the kernel says about it, and how it is ended when nothing else helps.
 //!
 //! A pid is only a number, and the next process may have it. Who is meant is therefore said by a [`ProcessHandle`], which stays with one
 //! process, or by `start_ticks` beside the pid, within one boot. What is told here is for people and for the post-mortem: it is not proof of
 //! life, which only a pong and the instance lock give. Facts that the system keeps to itself are missing, and no failure.
 //!
-//! The platforms' side is `platform::process`.
+//! The platforms' side is `platform::process`; ending the owner of a lock, with all its conditions, is in [`force`].
 #![allow(dead_code)]
 
 use std::ffi::OsString;
@@ -14,7 +14,10 @@ use std::time::SystemTime;
 
 use crate::platform;
 
+mod force;
+
 #[allow(unused_imports)]
+pub(crate) use force::{Forced, LockOwner, force_end};
 pub(crate) use platform::process::ProcessHandle;
 
 /// What the kernel says about a process.

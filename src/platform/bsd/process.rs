@@ -11,7 +11,6 @@ use crate::process::{Process, ProcessState};
 
 #[allow(unused_imports)]
 pub(crate) use super::kqueue::ProcessHandle;
-#[allow(unused_imports)]
 pub(crate) use crate::platform::unix::may_signal;
 
 /// What is known about the process with this pid; none if there is none.

@@ -29,7 +29,6 @@ pub(crate) use super::cgroup::is_frozen;
 #[allow(unused_imports)]
 pub(crate) use super::lock::shows_posix_lock;
 pub(crate) use super::pidfd::ProcessHandle;
-#[allow(unused_imports)]
 pub(crate) use crate::platform::unix::may_signal;
 
 /// Enough of a command line for anybody; the kernel allows megabytes.
