@@ -1,6 +1,45 @@
 //! One live instance of a program per place, provably; and a way to talk to it.
 
+mod answer;
+mod blocking;
+mod claim;
+mod connection;
+mod decide;
+mod error;
+mod force;
+mod found;
+mod hail;
+mod held;
+pub mod history;
+mod holder;
+mod incumbent;
+mod inspect;
+mod instance;
+mod instance_id;
+mod lag;
+mod lossy;
+mod pid_file;
 mod platform;
 mod process;
+mod race;
+mod record;
+mod release;
+mod serve;
+mod status;
+pub mod text;
+mod tick;
+mod timestamp;
+mod whole_file;
+mod won;
 
+pub use claim::Claim;
+pub use error::{DirectoryFault, Error, Refusal};
+pub use found::Found;
+pub use holder::{Heartbeat, Holder, Message, Messages, Stop, Work};
+pub use incumbent::{Answer, Incumbent, StopOptions, Stopped, Stopping};
+pub use inspect::{Inspection, State, Verdict};
+pub use instance::{CLAIM_TIMEOUT, Instance};
+pub use instance_id::{InstanceId, NotAnInstanceId};
 pub use process::{Process, ProcessState};
+pub use record::End;
+pub use status::{ChildStatus, Claiming, HolderStatus, PidSource, Previous, Status};

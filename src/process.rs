@@ -77,10 +77,7 @@ impl Process {
     #[must_use]
     pub fn this() -> Self {
         let pid = std::process::id();
-        let mut this = Self::of(pid)
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| Self::unknown(pid));
+        let mut this = Self::of(pid).ok().flatten().unwrap_or_else(|| Self::unknown(pid));
         if this.command.is_empty() {
             this.command = std::env::args_os().collect();
         }
@@ -93,8 +90,7 @@ impl Process {
     /// # Platform
     /// Linux only, both versions of control groups; elsewhere always false.
     pub fn check_frozen(&mut self) -> bool {
-        let is_frozen =
-            self.state != ProcessState::Ending && platform::process::is_frozen(self.pid);
+        let is_frozen = self.state != ProcessState::Ending && platform::process::is_frozen(self.pid);
         if is_frozen {
             self.state = ProcessState::Frozen;
         }
@@ -153,21 +149,14 @@ mod tests {
         assert_eq!(this.uid, Some(nix::unistd::geteuid().as_raw()));
         let age = this.started_at.unwrap().elapsed().unwrap_or_default();
         assert!(age < Duration::from_secs(3600), "{age:?}");
-        assert_eq!(
-            Process::of(this.pid).unwrap().unwrap().start_ticks,
-            this.start_ticks
-        );
+        assert_eq!(Process::of(this.pid).unwrap().unwrap().start_ticks, this.start_ticks);
     }
 
     #[test]
     fn a_stopped_process_is_stopped_and_a_killed_one_is_ending() {
         let mut child = start_idle();
         let pid = Pid::from_raw(child.id().try_into().unwrap());
-        let state = || {
-            Process::of(child.id())
-                .unwrap()
-                .map(|process| process.state)
-        };
+        let state = || Process::of(child.id()).unwrap().map(|process| process.state);
         kill(pid, Unix::SIGSTOP).unwrap();
         waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
         assert_eq!(state(), Some(ProcessState::Stopped));
@@ -191,21 +180,14 @@ mod tests {
             .unwrap();
         std::os::unix::fs::symlink(cat, &program).unwrap();
         let pipe = Stdio::piped;
-        let mut child = Command::new(&program)
-            .args(["-u", "-"])
-            .stdin(pipe())
-            .stdout(pipe())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new(&program).args(["-u", "-"]).stdin(pipe()).stdout(pipe()).spawn().unwrap();
         // A started process has its command line only a moment later: once it echoes, it has.
         child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let process = Process::of(child.id()).unwrap().unwrap();
         assert_eq!(process.name, "a) b (c");
-        assert_eq!(
-            process.command,
-            [program.as_os_str(), "-u".as_ref(), "-".as_ref()]
-        );
+        assert_eq!(process.command, [program.as_os_str(), "-u".as_ref(), "-".as_ref()]);
         assert_eq!(process.state, ProcessState::Running);
         child.kill().unwrap();
         child.wait().unwrap();

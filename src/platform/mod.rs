@@ -15,19 +15,49 @@
 //! | handle | pidfd: signals through it | kqueue: says when it ended, a signal goes by number |
 //! | which process has a lock | `/proc/PID/fdinfo` | not shown |
 //! | proof that it works | the tests, run | type-checked only |
-#![allow(dead_code)]
 
 #[cfg(unix)]
 mod unix;
+#[cfg(all(test, unix))]
+pub(crate) use unix::plain_files::testing;
+#[cfg(unix)]
+pub(crate) use unix::{
+    async_socket::{Accepting, Guest, Listener, Waker, Wakes},
+    block_signals_here, effective_user, exit_now,
+    files::{
+        Facts, FileId, Kind, Mark, at, behind, give_to, id_of, make_private_directory, mark_of,
+        means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
+    },
+    host_name, is_exhaustion as means_no_room,
+    locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+    owned::Owned,
+    per_process::PerProcess,
+    plain_files::{create_private, kind_of, open_to_append, open_to_look},
+    socket::{
+        Address, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect, listen_on,
+        rename_into_place,
+    },
+    user_name,
+};
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-#[allow(unused_imports)]
-pub(crate) use linux::{process, system};
+pub(crate) use linux::{
+    process,
+    system::{
+        self, boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, runtime_dir,
+        self_usage, supervisor,
+    },
+};
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd;
 #[cfg(all(unix, not(target_os = "linux")))]
-#[allow(unused_imports)]
-pub(crate) use bsd::{process, system};
+pub(crate) use bsd::{
+    process,
+    system::{
+        self, boot_id, boot_time, default_state_dir, file_system, machine_id, runtime_dir, self_usage,
+        supervisor,
+    },
+};

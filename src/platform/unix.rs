@@ -3,6 +3,14 @@
 //! Small pieces for `process` and `system`, which re-export them: there is one way to a name, and it's theirs. The choice between several
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
+pub(crate) mod async_socket;
+pub(crate) mod files;
+pub(crate) mod locks;
+pub(crate) mod owned;
+pub(crate) mod per_process;
+pub(crate) mod plain_files;
+pub(crate) mod socket;
+
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
@@ -13,7 +21,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::{Uid, User};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, geteuid, test_kill_process};
+use rustix::process::{Pid, test_kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Memory and cpu time of this process.
@@ -57,8 +65,8 @@ pub(crate) fn exists(pid: u32) -> bool {
 
 /// Whether a process of this user is one that we end: our own user's, or anybody's if we are root. Not if it isn't told whose it is.
 pub(crate) fn may_signal(uid: Option<u32>) -> bool {
-    let own = geteuid();
-    own.is_root() || uid == Some(own.as_raw())
+    let own = effective_user();
+    own == 0 || uid == Some(own)
 }
 
 /// Waits until `fd` is readable or the deadline has passed; false then, and on an error, which says nothing about the descriptor.
@@ -78,29 +86,18 @@ pub(crate) fn wait_readable(fd: impl AsFd, deadline: Instant) -> bool {
 
 /// The host's name now. For people: it changes with the network.
 pub(crate) fn host_name() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The name of a user. Reads the user database, which may be on a server: not for paths that must be fast.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
-    User::from_uid(Uid::from_raw(uid))
-        .ok()
-        .flatten()
-        .map(|user| user.name)
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
 
 /// `$HOME` if it is an absolute path, else what the user database says.
 pub(crate) fn home_dir() -> Option<PathBuf> {
     absolute(std::env::var_os("HOME"))
-        .or_else(|| {
-            User::from_uid(Uid::effective())
-                .ok()
-                .flatten()
-                .map(|user| user.dir)
-        })
+        .or_else(|| User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir))
         .filter(|home| home.is_absolute())
 }
 
@@ -111,8 +108,7 @@ pub(crate) fn absolute(value: Option<OsString>) -> Option<PathBuf> {
 
 /// Whether `path` is a directory, not a link to one, that belongs to `uid`.
 pub(crate) fn is_own_dir(path: &Path, uid: u32) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|meta| meta.is_dir() && meta.uid() == uid)
+    path.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == uid)
 }
 
 /// User and system time of this process (`clock_gettime(2)`, `CLOCK_PROCESS_CPUTIME_ID`: no file is opened).
@@ -132,6 +128,16 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
+/// The user on whose behalf this process acts.
+pub(crate) fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Leaves every signal to the program's own threads.
+pub(crate) fn block_signals_here() {
+    let _ = nix::sys::signal::SigSet::all().thread_block();
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails so.
 mod tests {
@@ -147,10 +153,10 @@ mod tests {
 
     #[test]
     fn only_root_may_signal_strangers() {
-        let own = geteuid();
-        assert!(may_signal(Some(own.as_raw())));
-        assert_eq!(may_signal(Some(own.as_raw() + 1)), own.is_root());
-        assert_eq!(may_signal(None), own.is_root());
+        let own = effective_user();
+        assert!(may_signal(Some(own)));
+        assert_eq!(may_signal(Some(own + 1)), own == 0);
+        assert_eq!(may_signal(None), own == 0);
     }
 
     #[test]

@@ -79,9 +79,7 @@ pub(crate) fn force_end(
         LockOwner::None => return Ok(Forced::Gone),
         LockOwner::Pid(again) if again == pid => {}
         _ => {
-            return Ok(refused(format!(
-                "pid {pid} passed the lock on while it was being looked at"
-            )));
+            return Ok(refused(format!("pid {pid} passed the lock on while it was being looked at")));
         }
     }
     let Some(handle) = handle else {
@@ -92,9 +90,7 @@ pub(crate) fn force_end(
     }
     // 5.
     if !holds_lock(pid) {
-        return Ok(refused(format!(
-            "pid {pid} does not show that it has the lock"
-        )));
+        return Ok(refused(format!("pid {pid} does not show that it has the lock")));
     }
     // 6.
     for signal in [Signal::Terminate, Signal::Continue] {
@@ -110,19 +106,13 @@ pub(crate) fn force_end(
         LockOwner::None => return Ok(Forced::Gone),
         LockOwner::Pid(again) if again == pid => {}
         _ => {
-            return Ok(refused(format!(
-                "pid {pid} passed the lock on when it was asked to end"
-            )));
+            return Ok(refused(format!("pid {pid} passed the lock on when it was asked to end")));
         }
     }
     if let Some(outcome) = send(&handle, Signal::Kill)? {
         return Ok(outcome);
     }
-    Ok(if handle.wait_ended(after(kill_wait)) {
-        Forced::Ended
-    } else {
-        Forced::KilledNotGone
-    })
+    Ok(if handle.wait_ended(after(kill_wait)) { Forced::Ended } else { Forced::KilledNotGone })
 }
 
 fn refused(why: impl Into<String>) -> Forced {
@@ -135,9 +125,9 @@ fn send(handle: &ProcessHandle, signal: Signal) -> io::Result<Option<Forced>> {
         Ok(()) => Ok(None),
         // ESRCH, or whatever else a system says of one that has just ended.
         Err(_) if handle.has_ended() => Ok(Some(Forced::Ended)),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Some(Forced::Refused(
-            "the system does not let us signal it".into(),
-        ))),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Ok(Some(Forced::Refused("the system does not let us signal it".into())))
+        }
         Err(error) => Err(error),
     }
 }
@@ -145,8 +135,7 @@ fn send(handle: &ProcessHandle, signal: Signal) -> io::Result<Option<Forced>> {
 /// The deadline of a wait that begins now; a day for a time that the clock can't express.
 fn after(wait: Duration) -> Instant {
     let now = Instant::now();
-    now.checked_add(wait)
-        .unwrap_or(now + Duration::from_secs(86_400))
+    now.checked_add(wait).unwrap_or(now + Duration::from_secs(86_400))
 }
 
 #[cfg(test)]

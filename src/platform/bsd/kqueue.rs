@@ -34,10 +34,7 @@ impl ProcessHandle {
         };
         let queue = kqueue()?;
         fcntl_setfd(&queue, FdFlags::CLOEXEC)?;
-        let filter = EventFilter::Proc {
-            pid: raw,
-            flags: ProcessEvents::EXIT,
-        };
+        let filter = EventFilter::Proc { pid: raw, flags: ProcessEvents::EXIT };
         let change = Event::new(filter, EventFlags::ADD, ptr::null_mut());
         // SAFETY: the event names a process and no descriptor that would have to outlive the queue.
         match unsafe { kevent(&queue, &[change], &mut [] as &mut [Event], None) } {

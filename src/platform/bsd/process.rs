@@ -40,14 +40,8 @@ pub(crate) fn look(pid: u32) -> io::Result<Option<Process>> {
         pid,
         name: found.name().to_string_lossy().into_owned(),
         command: found.cmd().to_vec(),
-        executable: found
-            .exe()
-            .map(Path::to_owned)
-            .filter(|path| !path.as_os_str().is_empty()),
-        uid: found
-            .effective_user_id()
-            .or(found.user_id())
-            .map(|uid| **uid),
+        executable: found.exe().map(Path::to_owned).filter(|path| !path.as_os_str().is_empty()),
+        uid: found.effective_user_id().or(found.user_id()).map(|uid| **uid),
         started_at: started
             .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
         start_ticks: started,

@@ -16,25 +16,19 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
 #[allow(unused_imports)]
-pub(crate) use crate::platform::unix::{
-    FileSystem, Supervisor, Usage, exit_now, host_name, user_name,
-};
+pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, exit_now, host_name, user_name};
 
 const IS_MAC: bool = cfg!(target_os = "macos");
 
 /// File systems that another kernel may have mounted too; everything in user space among them, since it can't be told.
 const SHARED: &[&str] = &[
-    "nfs", "smbfs", "webdav", "afpfs", "ftp", "acfs", "fuse", "macfuse", "osxfuse", "fusefs",
-    "p9fs", "virtiofs",
+    "nfs", "smbfs", "webdav", "afpfs", "ftp", "acfs", "fuse", "macfuse", "osxfuse", "fusefs", "p9fs",
+    "virtiofs",
 ];
 
 /// Names this run of the kernel.
 pub(crate) fn boot_id() -> Option<String> {
-    sysctl(if IS_MAC {
-        c"kern.bootsessionuuid"
-    } else {
-        c"kern.boot_id"
-    })
+    sysctl(if IS_MAC { c"kern.bootsessionuuid" } else { c"kern.boot_id" })
 }
 
 /// When the kernel started, by the clock as it is set now.
@@ -48,10 +42,7 @@ pub(crate) fn machine_id() -> Option<String> {
     #[cfg(target_os = "macos")]
     {
         let mut uuid = [0_u8; 16];
-        let no_wait = nix::libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let no_wait = nix::libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: it writes 16 bytes, and reads the time that it may take.
         let status = unsafe { nix::libc::gethostuuid(uuid.as_mut_ptr(), &raw const no_wait) };
         (status == 0).then(|| format!("{:032x}", u128::from_be_bytes(uuid)))
@@ -83,8 +74,7 @@ pub(crate) fn default_state_dir() -> Option<PathBuf> {
     let dir = if IS_MAC {
         home_dir()?.join("Library/Application Support")
     } else {
-        absolute(std::env::var_os("XDG_STATE_HOME"))
-            .or_else(|| Some(home_dir()?.join(".local/state")))?
+        absolute(std::env::var_os("XDG_STATE_HOME")).or_else(|| Some(home_dir()?.join(".local/state")))?
     };
     Some(dir.join("gateway"))
 }
@@ -93,15 +83,11 @@ pub(crate) fn default_state_dir() -> Option<PathBuf> {
 /// somebody else's, and whoever uses it must look.
 pub(crate) fn runtime_dir(uid: u32) -> PathBuf {
     let variable = |name: &str| -> Option<OsString> { std::env::var_os(name) };
-    [
-        absolute(variable("XDG_RUNTIME_DIR")),
-        user_temp_dir(),
-        absolute(variable("TMPDIR")),
-    ]
-    .into_iter()
-    .flatten()
-    .find(|dir| is_own_dir(dir, uid))
-    .unwrap_or_else(|| PathBuf::from(format!("/tmp/incumbent-{uid}")))
+    [absolute(variable("XDG_RUNTIME_DIR")), user_temp_dir(), absolute(variable("TMPDIR"))]
+        .into_iter()
+        .flatten()
+        .find(|dir| is_own_dir(dir, uid))
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/incumbent-{uid}")))
 }
 
 /// macOS gives each user a directory of its own below `/var/folders`; `$TMPDIR` names it in a session, this also in a daemon.
@@ -111,11 +97,7 @@ fn user_temp_dir() -> Option<PathBuf> {
         let mut buffer = [0_u8; 1024];
         // SAFETY: at most as many bytes as the buffer has are written.
         let length = unsafe {
-            nix::libc::confstr(
-                nix::libc::_CS_DARWIN_USER_TEMP_DIR,
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-            )
+            nix::libc::confstr(nix::libc::_CS_DARWIN_USER_TEMP_DIR, buffer.as_mut_ptr().cast(), buffer.len())
         };
         let text = CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
         absolute(Some(text.into())).filter(|_| length > 0 && length <= buffer.len())
@@ -142,12 +124,8 @@ pub(crate) fn file_system_of(file: impl AsFd) -> io::Result<FileSystem> {
 
 fn described(found: &StatFs) -> FileSystem {
     #[allow(clippy::cast_sign_loss)] // C's char has a sign on some architectures.
-    let name: Vec<u8> = found
-        .f_fstypename
-        .iter()
-        .map(|&byte| byte as u8)
-        .take_while(|&byte| byte != 0)
-        .collect();
+    let name: Vec<u8> =
+        found.f_fstypename.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();
     let name = String::from_utf8_lossy(&name).into_owned();
     // `fusefs.sshfs` on FreeBSD, `fuse-t` and others on macOS.
     let shared = name.is_empty() || name.starts_with("fuse") || SHARED.contains(&name.as_str());
@@ -156,9 +134,7 @@ fn described(found: &StatFs) -> FileSystem {
 
 /// The launchd that started this very process: its name for us is not "0", and our parent is process 1.
 pub(crate) fn supervisor() -> Option<Supervisor> {
-    let label = std::env::var("XPC_SERVICE_NAME")
-        .ok()
-        .filter(|label| !label.is_empty() && label != "0")?;
+    let label = std::env::var("XPC_SERVICE_NAME").ok().filter(|label| !label.is_empty() && label != "0")?;
     let parent = getppid()?.as_raw_nonzero().get();
     (IS_MAC && parent == 1).then(|| Supervisor {
         kind: "launchd",
@@ -172,14 +148,8 @@ impl Supervisor {
     ///
     /// A daemon with a `UserName` runs in the system's domain, which can't be seen from inside: `user` is then wrong.
     pub(crate) fn restart_command(&self) -> Option<String> {
-        let domain = if self.user {
-            format!("gui/{}", getuid().as_raw())
-        } else {
-            "system".to_owned()
-        };
-        self.unit
-            .as_ref()
-            .map(|unit| format!("launchctl kickstart -k {domain}/{unit}"))
+        let domain = if self.user { format!("gui/{}", getuid().as_raw()) } else { "system".to_owned() };
+        self.unit.as_ref().map(|unit| format!("launchctl kickstart -k {domain}/{unit}"))
     }
 }
 
@@ -192,12 +162,6 @@ pub(crate) fn self_usage() -> Usage {
         false,
         ProcessRefreshKind::nothing().with_memory(),
     );
-    let rss_bytes = system
-        .process(id)
-        .map(sysinfo::Process::memory)
-        .filter(|&bytes| bytes > 0);
-    Usage {
-        rss_bytes,
-        cpu_time: cpu_time(),
-    }
+    let rss_bytes = system.process(id).map(sysinfo::Process::memory).filter(|&bytes| bytes > 0);
+    Usage { rss_bytes, cpu_time: cpu_time() }
 }

@@ -11,8 +11,7 @@ use super::system::proc_is_ours;
 
 /// A hierarchy's controllers (empty in version 2) and the process's path in it, as in `0::/user.slice`, `4:freezer:/x`.
 fn hierarchies(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines()
-        .filter_map(|line| line.split_once(':')?.1.split_once(':'))
+    text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
 }
 
 /// Whether the process's cgroup, or one above it, is frozen. Up to four small files: only for a process that doesn't answer.
@@ -29,18 +28,12 @@ pub(crate) fn is_frozen(pid: u32) -> bool {
         };
         if controllers.is_empty() {
             // The second place is where systemd mounts version 2 beside version 1.
-            ["", "/unified"].iter().any(|mount| {
-                reads(
-                    &format!("/sys/fs/cgroup{mount}{path}/cgroup.events"),
-                    "frozen 1",
-                )
-            })
+            ["", "/unified"]
+                .iter()
+                .any(|mount| reads(&format!("/sys/fs/cgroup{mount}{path}/cgroup.events"), "frozen 1"))
         } else {
             controllers == "freezer"
-                && reads(
-                    &format!("/sys/fs/cgroup/freezer{path}/freezer.state"),
-                    "FROZEN",
-                )
+                && reads(&format!("/sys/fs/cgroup/freezer{path}/freezer.state"), "FROZEN")
         }
     })
 }
@@ -50,21 +43,15 @@ pub(super) fn own_unit() -> Option<(String, bool)> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     // In a mixed setup systemd's own hierarchy is the named one of version 1.
     let path = |wanted: &str| {
-        hierarchies(&text)
-            .find(|(controllers, _)| *controllers == wanted)
-            .map(|(_, path)| path)
+        hierarchies(&text).find(|(controllers, _)| *controllers == wanted).map(|(_, path)| path)
     };
-    ["name=systemd", ""]
-        .iter()
-        .find_map(|wanted| unit_in(path(wanted)?))
+    ["name=systemd", ""].iter().find_map(|wanted| unit_in(path(wanted)?))
 }
 
 /// The unit in a cgroup's path: the first component that is no slice, in what lies below `user@UID.service` if there is anything
 /// (systemd: `cg_path_get_unit`, `cg_path_get_user_unit` in `src/basic/cgroup-util.c`).
 fn unit_in(path: &str) -> Option<(String, bool)> {
-    let mut parts = path
-        .split('/')
-        .filter(|part| !part.is_empty() && !part.ends_with(".slice"));
+    let mut parts = path.split('/').filter(|part| !part.is_empty() && !part.ends_with(".slice"));
     let system = unit_name(parts.next()?)?;
     if !(system.starts_with("user@") && system.ends_with(".service")) {
         return Some((system.to_owned(), false));
@@ -79,9 +66,7 @@ fn unit_in(path: &str) -> Option<(String, bool)> {
 /// systemd puts `_` before a name that the kernel would take for a file of its own.
 fn unit_name(part: &str) -> Option<&str> {
     let name = part.strip_prefix('_').unwrap_or(part);
-    let is_unit = [".service", ".scope"]
-        .iter()
-        .any(|kind| name.len() > kind.len() && name.ends_with(kind));
+    let is_unit = [".service", ".scope"].iter().any(|kind| name.len() > kind.len() && name.ends_with(kind));
     is_unit.then_some(name)
 }
 
@@ -93,17 +78,13 @@ mod tests {
     #[test]
     fn units_of_both_managers_are_found() {
         let unit = |path| unit_in(path).map(|(unit, user)| format!("{unit} {user}"));
-        assert_eq!(
-            unit("/system.slice/gateway.service").as_deref(),
-            Some("gateway.service false")
-        );
+        assert_eq!(unit("/system.slice/gateway.service").as_deref(), Some("gateway.service false"));
         assert_eq!(
             unit("/system.slice/system-gw.slice/gw@1.service/payload").as_deref(),
             Some("gw@1.service false")
         );
         assert_eq!(
-            unit("/user.slice/user-1000.slice/user@1000.service/app.slice/gateway.service")
-                .as_deref(),
+            unit("/user.slice/user-1000.slice/user@1000.service/app.slice/gateway.service").as_deref(),
             Some("gateway.service true")
         );
         assert_eq!(
@@ -114,10 +95,7 @@ mod tests {
             unit("/user.slice/user-1000.slice/user@1000.service/init.scope").as_deref(),
             Some("user@1000.service false")
         );
-        assert_eq!(
-            unit("/system.slice/_cgroup.service").as_deref(),
-            Some("cgroup.service false")
-        );
+        assert_eq!(unit("/system.slice/_cgroup.service").as_deref(), Some("cgroup.service false"));
     }
 
     #[test]
@@ -139,14 +117,7 @@ mod tests {
     fn lines_of_both_versions_are_split() {
         let text = "12:freezer:/a:b\n1:name=systemd:/x.service\n0::/y\nnonsense\n";
         let all: Vec<_> = hierarchies(text).collect();
-        assert_eq!(
-            all,
-            [
-                ("freezer", "/a:b"),
-                ("name=systemd", "/x.service"),
-                ("", "/y")
-            ]
-        );
+        assert_eq!(all, [("freezer", "/a:b"), ("name=systemd", "/x.service"), ("", "/y")]);
     }
 
     #[test]

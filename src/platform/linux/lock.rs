@@ -17,17 +17,9 @@ use super::system::proc_is_ours;
 pub(crate) fn shows_posix_lock(pid: u32, dev: u64, ino: u64, offset: u64) -> Option<bool> {
     let shows = |dir: &Path| any_descriptor_shows(dir, dev, ino, offset);
     // Threads share one table of descriptors. But the first may have left before the others, or one may have got its own (`unshare(2)`).
-    let threads = || {
-        fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten()
-            .flatten()
-    };
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let process = format!("/proc/{pid}");
-    Some(
-        proc_is_ours()
-            && (shows(Path::new(&process)) || threads().any(|thread| shows(&thread.path()))),
-    )
+    Some(proc_is_ours() && (shows(Path::new(&process)) || threads().any(|thread| shows(&thread.path()))))
 }
 
 /// `dir` is that of a process or of a thread. Descriptors that vanish meanwhile are those of no lock.
@@ -36,10 +28,8 @@ fn any_descriptor_shows(dir: &Path, dev: u64, ino: u64, offset: u64) -> bool {
         return false;
     };
     descriptors.flatten().any(|descriptor| {
-        let locked = fs::read(descriptor.path()).is_ok_and(|text| {
-            text.split(|&byte| byte == b'\n')
-                .any(|line| is_lock_of(line, offset))
-        });
+        let locked = fs::read(descriptor.path())
+            .is_ok_and(|text| text.split(|&byte| byte == b'\n').any(|line| is_lock_of(line, offset)));
         let is_file = || {
             fs::metadata(dir.join("fd").join(descriptor.file_name()))
                 .is_ok_and(|meta| meta.dev() == dev && meta.ino() == ino)
@@ -59,8 +49,7 @@ fn is_lock_of(line: &[u8], offset: u64) -> bool {
     if next() != "lock:" || next().is_empty() || next() != "POSIX" {
         return false;
     }
-    let (_advisory, kind, _pid, _file, first, last) =
-        (next(), next(), next(), next(), next(), next());
+    let (_advisory, kind, _pid, _file, first, last) = (next(), next(), next(), next(), next(), next());
     let begins = first.parse().is_ok_and(|first: u64| first <= offset);
     let ends = last == "EOF" || last.parse().is_ok_and(|last: u64| last >= offset);
     kind == "WRITE" && begins && ends
@@ -80,15 +69,9 @@ mod tests {
     #[test]
     fn only_an_exclusive_posix_lock_on_that_byte_counts() {
         let lock = |line: &str| is_lock_of(line.as_bytes(), GIB);
-        assert!(lock(
-            "lock:\t1: POSIX  ADVISORY  WRITE 1234 00:1f:5678 1073741824 1073741824"
-        ));
-        assert!(lock(
-            "lock:\t2: POSIX  ADVISORY  WRITE 1234 fe:01:5678 0 EOF"
-        ));
-        assert!(lock(
-            "lock:\t1: POSIX  MANDATORY WRITE 0 00:1f:5678 1073741824 1073741825"
-        ));
+        assert!(lock("lock:\t1: POSIX  ADVISORY  WRITE 1234 00:1f:5678 1073741824 1073741824"));
+        assert!(lock("lock:\t2: POSIX  ADVISORY  WRITE 1234 fe:01:5678 0 EOF"));
+        assert!(lock("lock:\t1: POSIX  MANDATORY WRITE 0 00:1f:5678 1073741824 1073741825"));
         for other in [
             "lock:\t1: POSIX  ADVISORY  READ  1234 00:1f:5678 1073741824 1073741824",
             "lock:\t1: POSIX  ADVISORY  WRITE 1234 00:1f:5678 1073741825 1073741825",
@@ -118,11 +101,8 @@ mod tests {
         assert_eq!(shows_posix_lock(own, dev, ino, GIB + 1), Some(false));
         assert_eq!(shows_posix_lock(own, dev, ino + 1, GIB), Some(false));
 
-        let mut child = Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(file.try_clone().unwrap())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).spawn().unwrap();
         assert_eq!(shows_posix_lock(child.id(), dev, ino, GIB), Some(false));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -54,10 +54,7 @@ const KNOWN: &[(u32, &str, bool)] = &[
 /// What this number is called, and whether it may be shared. An unknown one may.
 pub(super) fn name_and_shared(number: u32) -> (String, bool) {
     let known = KNOWN.iter().find(|(known, ..)| *known == number);
-    known.map_or_else(
-        || (format!("0x{number:x}"), true),
-        |&(_, name, shared)| (name.to_owned(), shared),
-    )
+    known.map_or_else(|| (format!("0x{number:x}"), true), |&(_, name, shared)| (name.to_owned(), shared))
 }
 
 #[cfg(test)]
@@ -76,10 +73,7 @@ mod tests {
     #[test]
     fn no_number_is_listed_twice() {
         for (at, (number, ..)) in KNOWN.iter().enumerate() {
-            assert!(
-                KNOWN[..at].iter().all(|(other, ..)| other != number),
-                "{number:x}"
-            );
+            assert!(KNOWN[..at].iter().all(|(other, ..)| other != number), "{number:x}");
         }
     }
 }

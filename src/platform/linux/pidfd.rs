@@ -30,10 +30,7 @@ impl ProcessHandle {
             return Ok(None);
         };
         match pidfd_open(raw, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Some(Self {
-                pidfd,
-                pid: Some(pid),
-            })),
+            Ok(pidfd) => Ok(Some(Self { pidfd, pid: Some(pid) })),
             // ESRCH: nobody. EINVAL (since 6.15 ENOENT): a thread that is not the first of its process.
             Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
@@ -104,10 +101,7 @@ mod tests {
 
     #[test]
     fn a_pid_elsewhere_or_gone_is_none() {
-        assert_eq!(
-            parse_pid("pos:\t0\nflags:\t02000002\nPid:\t4242\nNSpid:\t4242\n"),
-            Some(4242)
-        );
+        assert_eq!(parse_pid("pos:\t0\nflags:\t02000002\nPid:\t4242\nNSpid:\t4242\n"), Some(4242));
         assert_eq!(parse_pid("pos:\t0\nPid:\t0\n"), None);
         assert_eq!(parse_pid("pos:\t0\nPid:\t-1\n"), None);
         assert_eq!(parse_pid("pos:\t0\nNSpid:\t7\n"), None);
@@ -120,12 +114,7 @@ mod tests {
         assert!(!handle.has_ended());
         handle.signal(Signal::Kill).unwrap();
         assert!(handle.wait_ended(Instant::now() + std::time::Duration::from_secs(20)));
-        assert!(
-            ProcessHandle::open(child.id())
-                .unwrap()
-                .unwrap()
-                .has_ended()
-        );
+        assert!(ProcessHandle::open(child.id()).unwrap().unwrap().has_ended());
         child.wait().unwrap();
         assert!(handle.has_ended());
         assert_eq!(
@@ -146,10 +135,7 @@ mod tests {
         assert!(ProcessHandle::open(0).unwrap().is_none());
         assert!(ProcessHandle::open(u32::MAX).unwrap().is_none());
         let thread = std::thread::spawn(|| {
-            let tid = rustix::thread::gettid()
-                .as_raw_nonzero()
-                .get()
-                .unsigned_abs();
+            let tid = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
             ProcessHandle::open(tid).unwrap().is_none()
         });
         assert!(thread.join().unwrap());

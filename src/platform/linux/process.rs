@@ -78,30 +78,18 @@ fn read(pid: u32) -> io::Result<Process> {
         state,
         name: stat.name,
         // Last, because it may take the directory along.
-        command: if stat.letter == b'D' {
-            command_of_stuck(dir)
-        } else {
-            command(&dir).unwrap_or_default()
-        },
+        command: if stat.letter == b'D' { command_of_stuck(dir) } else { command(&dir).unwrap_or_default() },
     })
 }
 
 fn open(dir: &OwnedFd, file: &str) -> io::Result<File> {
-    Ok(openat(
-        dir.as_fd(),
-        file,
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?
-    .into())
+    Ok(openat(dir.as_fd(), file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
 /// `cmdline`: the arguments, each with a zero byte behind it, unless the process wrote something else over them.
 fn command(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
     let mut bytes = Vec::with_capacity(1024);
-    open(dir, "cmdline")?
-        .take(COMMAND_LIMIT)
-        .read_to_end(&mut bytes)?;
+    open(dir, "cmdline")?.take(COMMAND_LIMIT).read_to_end(&mut bytes)?;
     Ok(split_command(&bytes))
 }
 
@@ -112,13 +100,8 @@ fn command_of_stuck(dir: OwnedFd) -> Vec<OsString> {
     let read = move || {
         let _ = sender.send(command(&dir).unwrap_or_default());
     };
-    let started = thread::Builder::new()
-        .name("incumbent-look".into())
-        .spawn(read);
-    started
-        .ok()
-        .and_then(|_| receiver.recv_timeout(STUCK_WAIT).ok())
-        .unwrap_or_default()
+    let started = thread::Builder::new().name("incumbent-look".into()).spawn(read);
+    started.ok().and_then(|_| receiver.recv_timeout(STUCK_WAIT).ok()).unwrap_or_default()
 }
 
 fn split_command(bytes: &[u8]) -> Vec<OsString> {
@@ -126,17 +109,12 @@ fn split_command(bytes: &[u8]) -> Vec<OsString> {
         return Vec::new();
     }
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-    bytes
-        .split(|&byte| byte == 0)
-        .map(|word| OsStr::from_bytes(word).to_owned())
-        .collect()
+    bytes.split(|&byte| byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
 }
 
 /// `exe`, without the mark of a file that was replaced or removed since (an update does that).
 fn executable(dir: &OwnedFd) -> Option<PathBuf> {
-    let mut path = readlinkat(dir.as_fd(), "exe", Vec::new())
-        .ok()?
-        .into_bytes();
+    let mut path = readlinkat(dir.as_fd(), "exe", Vec::new()).ok()?.into_bytes();
     if path.ends_with(b" (deleted)") {
         path.truncate(path.len() - b" (deleted)".len());
     }
@@ -160,10 +138,9 @@ fn all_threads_end(pid: u32) -> bool {
         match line {
             Ok(line) => Stat::parse(&line).is_some_and(|stat| stat.task_ends()),
             // ENOENT, ESRCH: it vanished meanwhile, so it has ended. Anything else says nothing.
-            Err(error) => matches!(
-                error.raw_os_error().map(Errno::from_raw_os_error),
-                Some(Errno::NOENT | Errno::SRCH)
-            ),
+            Err(error) => {
+                matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::NOENT | Errno::SRCH))
+            }
         }
     })
 }

@@ -77,28 +77,14 @@ mod tests {
     }
 
     fn state(letter: char, flags: u64) -> ProcessState {
-        Stat::parse(&line(b"x", letter, flags, 1))
-            .unwrap()
-            .state(|| unreachable!("one thread, no others"))
+        Stat::parse(&line(b"x", letter, flags, 1)).unwrap().state(|| unreachable!("one thread, no others"))
     }
 
     #[test]
     fn any_name_is_read_whole() {
-        for name in [
-            "sleep",
-            "a) b (c",
-            "",
-            ")",
-            "(",
-            ") Z 1 2 3",
-            "with\nnewline",
-            "42 (x) R",
-        ] {
+        for name in ["sleep", "a) b (c", "", ")", "(", ") Z 1 2 3", "with\nnewline", "42 (x) R"] {
             let stat = Stat::parse(&line(name.as_bytes(), 'S', 0x0040_0000, 1)).unwrap();
-            assert_eq!(
-                (stat.name.as_str(), stat.letter, stat.start_ticks),
-                (name, b'S', 52_012_719)
-            );
+            assert_eq!((stat.name.as_str(), stat.letter, stat.start_ticks), (name, b'S', 52_012_719));
         }
         let stat = Stat::parse(&line(b"\xff\xfe)\0", 'R', 0, 1)).unwrap();
         assert_eq!(stat.name, "\u{fffd}\u{fffd})\0");
@@ -107,11 +93,7 @@ mod tests {
     #[test]
     fn every_state_is_told() {
         for letter in ['R', 'S', 'D', 'I', 'P', 'W', 'K'] {
-            assert_eq!(
-                state(letter, 0x0040_0000),
-                ProcessState::Running,
-                "{letter}"
-            );
+            assert_eq!(state(letter, 0x0040_0000), ProcessState::Running, "{letter}");
         }
         assert_eq!(state('T', 0), ProcessState::Stopped);
         assert_eq!(state('t', 0), ProcessState::Traced);

@@ -18,17 +18,14 @@ use super::magic::name_and_shared;
 use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
 #[allow(unused_imports)]
-pub(crate) use crate::platform::unix::{
-    FileSystem, Supervisor, Usage, exit_now, host_name, user_name,
-};
+pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, exit_now, host_name, user_name};
 
 /// Whether `/proc` is there and numbers processes as we do: one mounted from another pid namespace describes strangers.
 pub(super) fn proc_is_ours() -> bool {
     // On the stack: this is asked before every look.
     let mut buffer = [0_u8; 16];
     let own = std::process::id().to_string();
-    readlinkat_raw(CWD, "/proc/self", &mut buffer[..])
-        .is_ok_and(|length| buffer[..length] == *own.as_bytes())
+    readlinkat_raw(CWD, "/proc/self", &mut buffer[..]).is_ok_and(|length| buffer[..length] == *own.as_bytes())
 }
 
 /// Names this run of the kernel: random, new with each boot, the same in every container.
@@ -46,13 +43,11 @@ pub(crate) fn boot_time() -> Option<SystemTime> {
 
 /// Names this installation of the system, if it has a name: containers and fresh images may have none, copied images the same.
 pub(crate) fn machine_id() -> Option<String> {
-    ["/etc/machine-id", "/var/lib/dbus/machine-id"]
-        .iter()
-        .find_map(|path| {
-            let id = one_word(&fs::read_to_string(path).ok()?)?;
-            // Anything else is "uninitialized", or a mistake.
-            (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
-        })
+    ["/etc/machine-id", "/var/lib/dbus/machine-id"].iter().find_map(|path| {
+        let id = one_word(&fs::read_to_string(path).ok()?)?;
+        // Anything else is "uninitialized", or a mistake.
+        (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+    })
 }
 
 fn one_word(text: &str) -> Option<String> {
@@ -73,11 +68,7 @@ fn state_dir(xdg: Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> O
 /// A directory of this user for a socket whose path would be too long elsewhere. Nothing is made: the last choice may be missing, or be
 /// somebody else's, and whoever uses it must look.
 pub(crate) fn runtime_dir(uid: u32) -> PathBuf {
-    runtime_dir_of(
-        uid,
-        std::env::var_os("XDG_RUNTIME_DIR"),
-        Path::new("/run/user"),
-    )
+    runtime_dir_of(uid, std::env::var_os("XDG_RUNTIME_DIR"), Path::new("/run/user"))
 }
 
 fn runtime_dir_of(uid: u32, xdg: Option<OsString>, run_user: &Path) -> PathBuf {
@@ -122,25 +113,16 @@ fn supervisor_if(
     unit: impl FnOnce() -> Option<(String, bool)>,
 ) -> Option<Supervisor> {
     // A child inherits the variable, with its parent's pid in it.
-    exec_pid?
-        .parse()
-        .ok()
-        .filter(|&pid: &u32| pid == std::process::id())?;
+    exec_pid?.parse().ok().filter(|&pid: &u32| pid == std::process::id())?;
     let (unit, user) = unit().map_or((None, false), |(unit, user)| (Some(unit), user));
-    Some(Supervisor {
-        kind: "systemd",
-        unit,
-        user,
-    })
+    Some(Supervisor { kind: "systemd", unit, user })
 }
 
 impl Supervisor {
     /// What to type to have it start us anew; none if it isn't known as what it runs us.
     pub(crate) fn restart_command(&self) -> Option<String> {
         let manager = if self.user { " --user" } else { "" };
-        self.unit
-            .as_ref()
-            .map(|unit| format!("systemctl{manager} restart {unit}"))
+        self.unit.as_ref().map(|unit| format!("systemctl{manager} restart {unit}"))
     }
 }
 
@@ -150,16 +132,21 @@ pub(crate) fn self_usage() -> Usage {
         // Seven numbers, in one read.
         let mut line = [0; 160];
         let length = File::open("/proc/self/statm").ok()?.read(&mut line).ok()?;
-        let mut numbers = std::str::from_utf8(&line[..length])
-            .ok()?
-            .split_ascii_whitespace();
+        let mut numbers = std::str::from_utf8(&line[..length]).ok()?.split_ascii_whitespace();
         let pages: u64 = numbers.nth(1)?.parse().ok()?;
         pages.checked_mul(rustix::param::page_size() as u64)
     };
-    Usage {
-        rss_bytes: resident(),
-        cpu_time: cpu_time(),
-    }
+    Usage { rss_bytes: resident(), cpu_time: cpu_time() }
+}
+
+/// Tells whether a user id only says that the user has no number in this user namespace (the overflow uid).
+///
+/// Sources: user_namespaces(7); `/proc/sys/kernel/overflowuid` is 65534 unless somebody changed it. In the first
+/// namespace, which maps everything, 65534 is a user like any other.
+pub(crate) fn is_nobody_here(uid: u32) -> bool {
+    uid == 65534
+        && std::fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"])
 }
 
 #[cfg(test)]
@@ -191,10 +178,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let uid = dir.path().metadata().unwrap().uid();
         let given = || Some(dir.path().as_os_str().to_owned());
-        assert_eq!(
-            runtime_dir_of(uid, given(), Path::new("/nowhere")),
-            dir.path()
-        );
+        assert_eq!(runtime_dir_of(uid, given(), Path::new("/nowhere")), dir.path());
         let stranger = uid + 1;
         assert_eq!(
             runtime_dir_of(stranger, given(), Path::new("/nowhere")),
@@ -210,33 +194,19 @@ mod tests {
         let pid = std::process::id();
         let unit = || Some(("gateway.service".to_owned(), true));
         let found = supervisor_if(Some(pid.to_string()), unit).unwrap();
-        assert_eq!(
-            found.restart_command().as_deref(),
-            Some("systemctl --user restart gateway.service")
-        );
+        assert_eq!(found.restart_command().as_deref(), Some("systemctl --user restart gateway.service"));
         assert_eq!(supervisor_if(Some((pid + 1).to_string()), unit), None);
         assert_eq!(supervisor_if(Some("x".to_owned()), unit), None);
         assert_eq!(supervisor_if(None, unit), None);
-        assert_eq!(
-            supervisor_if(Some(pid.to_string()), || None)
-                .unwrap()
-                .restart_command(),
-            None
-        );
+        assert_eq!(supervisor_if(Some(pid.to_string()), || None).unwrap().restart_command(), None);
     }
 
     #[test]
     fn a_file_system_is_the_same_by_path_and_by_descriptor() {
         let dir = tempfile::tempdir().unwrap();
         let by_path = file_system(dir.path()).unwrap();
-        assert_eq!(
-            by_path,
-            file_system_of(fs::File::open(dir.path()).unwrap()).unwrap()
-        );
-        assert_eq!(
-            file_system(Path::new("/proc/nobody")).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(by_path, file_system_of(fs::File::open(dir.path()).unwrap()).unwrap());
+        assert_eq!(file_system(Path::new("/proc/nobody")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -15,13 +15,7 @@ struct Guarded(Child);
 
 impl Guarded {
     fn start(command: &mut Command) -> Self {
-        Self(
-            command
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        )
+        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
     }
 
     /// Ends as soon as it is asked to.
@@ -31,13 +25,10 @@ impl Guarded {
 
     /// Doesn't end when it is asked to; has said that it won't.
     fn stubborn() -> Self {
-        let mut process = Self::start(
-            Command::new("sh").args(["-c", "trap '' TERM; echo deaf; exec sleep 1000"]),
-        );
+        let mut process =
+            Self::start(Command::new("sh").args(["-c", "trap '' TERM; echo deaf; exec sleep 1000"]));
         let mut line = String::new();
-        BufReader::new(process.0.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "deaf\n");
         process
     }
@@ -92,10 +83,7 @@ fn shown(_: u32) -> bool {
 
 #[track_caller]
 fn assert_refused(outcome: &Forced, because: &str) {
-    assert!(
-        matches!(outcome, Forced::Refused(why) if why.contains(because)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Forced::Refused(why) if why.contains(because)), "{outcome:?}");
 }
 
 #[test]
@@ -123,10 +111,7 @@ fn an_owner_that_let_go_of_the_lock_may_live() {
     let mut process = Guarded::stubborn();
     let pid = LockOwner::Pid(process.pid());
     let owner = answers([pid, pid, LockOwner::None]);
-    assert_eq!(
-        force_end(owner, shown, Duration::ZERO, LONG).unwrap(),
-        Forced::Gone
-    );
+    assert_eq!(force_end(owner, shown, Duration::ZERO, LONG).unwrap(), Forced::Gone);
     assert!(process.is_untouched());
 }
 
@@ -135,15 +120,9 @@ fn an_owner_that_changes_is_not_signalled() {
     let mut first = Guarded::sleep();
     let mut second = Guarded::sleep();
     let owner = answers([LockOwner::Pid(first.pid()), LockOwner::Pid(second.pid())]);
-    assert_refused(
-        &force_end(owner, shown, LONG, LONG).unwrap(),
-        "passed the lock on",
-    );
+    assert_refused(&force_end(owner, shown, LONG, LONG).unwrap(), "passed the lock on");
     let owner = answers([LockOwner::Pid(first.pid()), LockOwner::ElsewhereNamespace]);
-    assert_refused(
-        &force_end(owner, shown, LONG, LONG).unwrap(),
-        "passed the lock on",
-    );
+    assert_refused(&force_end(owner, shown, LONG, LONG).unwrap(), "passed the lock on");
     let owner = answers([LockOwner::Pid(first.pid()), LockOwner::None]);
     assert_eq!(force_end(owner, shown, LONG, LONG).unwrap(), Forced::Gone);
     assert!(first.is_untouched());
@@ -154,10 +133,7 @@ fn an_owner_that_changes_is_not_signalled() {
 fn an_owner_that_does_not_show_the_lock_is_not_signalled() {
     let mut process = Guarded::sleep();
     let owner = answers([LockOwner::Pid(process.pid())]);
-    assert_refused(
-        &force_end(owner, |_| false, LONG, LONG).unwrap(),
-        "does not show",
-    );
+    assert_refused(&force_end(owner, |_| false, LONG, LONG).unwrap(), "does not show");
     assert!(process.is_untouched());
 }
 
@@ -166,14 +142,8 @@ fn what_is_no_other_process_is_refused() {
     let force = |owner| force_end(answers([owner]), shown, LONG, LONG).unwrap();
     assert_refused(&force(LockOwner::Pid(0)), "not the pid");
     assert_refused(&force(LockOwner::Pid(u32::MAX)), "not the pid");
-    assert_refused(
-        &force(LockOwner::Pid(std::process::id())),
-        "this very process",
-    );
-    assert_refused(
-        &force(LockOwner::ElsewhereNamespace),
-        "another pid namespace",
-    );
+    assert_refused(&force(LockOwner::Pid(std::process::id())), "this very process");
+    assert_refused(&force(LockOwner::ElsewhereNamespace), "another pid namespace");
     assert_eq!(force(LockOwner::None), Forced::Gone);
 
     let mut ended = Guarded::start(&mut Command::new("true"));
@@ -195,10 +165,7 @@ fn an_owner_that_is_unreaped_has_ended() {
 #[test]
 fn a_failing_question_is_an_error_and_nothing_is_done() {
     let owner = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
-    assert_eq!(
-        force_end(owner, shown, LONG, LONG).unwrap_err().kind(),
-        io::ErrorKind::PermissionDenied
-    );
+    assert_eq!(force_end(owner, shown, LONG, LONG).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
 }
 
 #[test]

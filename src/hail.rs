@@ -1,0 +1,221 @@
+//! The hail: connect, check who is there, ping, and read the pong, all within one deadline.
+//!
+//! A pong is proof of life, if it carries the nonce, comes from the right user, and is about *this* instance: the name,
+//! and the directory as the holder's own path resolves at that moment. Everything else proves nothing by itself: a
+//! refused connection says that nobody listens here, silence says nothing at all. When the pong is missing the kernel
+//! is asked who listens: if that process has ended, what accepts is an orphan with its descriptor, and that is known at
+//! once, without a time-out. This file observes; `decide.rs` decides. Proven by `tests/killed.rs`, `tests/strangers.rs`.
+
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
+
+use incumbent_proto::{Ping, Pong, Reply, Request};
+
+use crate::{
+    connection::{Connection, Received},
+    decide::Hailed,
+    instance::Place,
+    instance_id::InstanceId,
+    platform::{self, Address, FileId, Listening},
+    process::{Process, ProcessHandle, ProcessState},
+};
+
+/// Everything a hail of one address learned.
+#[derive(Debug)]
+pub(crate) struct Hail {
+    /// What it means for a claim.
+    pub(crate) met: Hailed,
+    /// What is said of it in words, when it is no pong and not simply nobody.
+    pub(crate) note: Option<Note>,
+    /// The process that listens, where the kernel names it.
+    pub(crate) pid: Option<u32>,
+    /// Its user.
+    pub(crate) uid: Option<u32>,
+    /// The answer, and the connection on which more can be asked.
+    pub(crate) answer: Option<Box<Answered>>,
+}
+
+/// A pong, and the connection that it came on.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) pong: Pong,
+    pub(crate) connection: Connection,
+    /// From the connect to the pong.
+    pub(crate) took: Duration,
+}
+
+/// Why a hail is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// It accepted, and its process has ended.
+    Orphan,
+    /// A living process accepted, and said nothing.
+    Silent,
+    /// So many wait to be accepted that no more may.
+    Full,
+    /// Another user's socket.
+    Foreign,
+    /// It answers for the same name in another directory.
+    OtherDirectory,
+    /// It does not speak the protocol.
+    NotOurs,
+    /// This user may not connect.
+    Forbidden,
+    /// What is at the path is no socket.
+    NoSocket(&'static str),
+}
+
+/// How long a hail waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// For a pong of a process that lives.
+    pub(crate) pong: Instant,
+    /// For the end of a process that is ending: a gigabyte takes it 70 ms.
+    pub(crate) end: Instant,
+}
+
+impl Patience {
+    pub(crate) fn until(deadline: Instant) -> Self {
+        Self { pong: deadline, end: deadline }
+    }
+}
+
+impl Hail {
+    fn met(met: Hailed, note: Option<Note>) -> Self {
+        Self { met, note, pid: None, uid: None, answer: None }
+    }
+}
+
+/// Hails the path, and the abstract name if the path gives no pong. What lives outranks what is dead.
+///
+/// `also` is sent behind the ping, so that its reply comes with the pong, in one round trip.
+pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) -> Hail {
+    let path = hail_at(place, &Address::Path(place.socket()), patience, also);
+    if path.met == Hailed::Pong {
+        return path;
+    }
+    let name = hail_at(place, &place.abstract_name(), patience, also);
+    let rank = |hail: &Hail| match hail.met {
+        Hailed::Pong => 4,
+        Hailed::Silent => 3,
+        Hailed::Stranger => 2,
+        Hailed::Orphan => 1,
+        Hailed::Nobody => 0,
+    };
+    // Somebody else's abstract name stops nobody, and is said by the holder that had to go without it.
+    if rank(&name) > rank(&path) && name.met != Hailed::Stranger { name } else { path }
+}
+
+/// Hails one address.
+pub(crate) fn hail_at(place: &Place, address: &Address, patience: Patience, also: Option<&Request>) -> Hail {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let (hail, again) = hail_once(place, address, patience, also);
+        let now = Instant::now();
+        if !again || now >= patience.pong {
+            return hail;
+        }
+        std::thread::sleep(pause.min(patience.pong - now));
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// One connection. `true`: it was closed or is not let in yet, so that another may meet something else.
+fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<&Request>) -> (Hail, bool) {
+    let began = Instant::now();
+    let stream = match platform::connect(address) {
+        Ok(stream) => stream,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::WouldBlock => (Hail::met(Hailed::Silent, Some(Note::Full)), true),
+                ErrorKind::PermissionDenied => (Hail::met(Hailed::Silent, Some(Note::Forbidden)), false),
+                _ => (nobody_or_in_the_way(address), false),
+            };
+        }
+    };
+    let Ok(peer) = stream.peer() else {
+        return (Hail::met(Hailed::Nobody, None), true); // it ended between the connect and the question
+    };
+    let mut seen = Hail { pid: peer.pid, uid: peer.uid, ..Hail::met(Hailed::Stranger, Some(Note::Foreign)) };
+    if !peer.uid.is_some_and(|uid| uid == 0 || uid == place.owner()) {
+        return (seen, false);
+    }
+    let listening = stream.listening(peer);
+    let mut connection = Connection::new(stream, peer);
+
+    let nonce = InstanceId::random().map_or([7; 16], InstanceId::to_bytes);
+    let mut frames = Request::Ping(Ping { nonce }).encode().unwrap_or_default();
+    frames.extend(also.and_then(|request| request.encode().ok()).unwrap_or_default());
+    let process = match &listening {
+        Listening::Process(process) => Some(process),
+        Listening::Ended | Listening::Unknown => None,
+    };
+    let received = match &listening {
+        Listening::Ended => Ok(Received::ProcessEnded),
+        _ => connection
+            .write(&frames, patience.pong)
+            .or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+            .and_then(|()| connection.receive(Some(patience.pong), process)),
+    };
+    (seen.met, seen.note) = match received {
+        Ok(Received::Reply(Reply::Pong(pong))) if pong.nonce == nonce => {
+            if pong.name == place.name
+                && pong.dir.map(|dir| FileId { dev: dir.dev, ino: dir.ino }) == place.dir_id()
+            {
+                seen.answer = Some(Box::new(Answered { pong, connection, took: began.elapsed() }));
+                (Hailed::Pong, None)
+            } else {
+                (Hailed::Stranger, Some(Note::OtherDirectory))
+            }
+        }
+        Ok(Received::ProcessEnded) => (Hailed::Orphan, Some(Note::Orphan)),
+        // A wrong nonce, an unknown reply, no frame at all: whoever lives there may be anything.
+        Ok(Received::Reply(_)) => (Hailed::Silent, Some(Note::NotOurs)),
+        Err(error) if error.kind() == ErrorKind::InvalidData => (Hailed::Silent, Some(Note::NotOurs)),
+        Ok(Received::End) | Err(_) => {
+            return match ending(process, patience) {
+                Ending::Ended => (Hail { met: Hailed::Orphan, note: Some(Note::Orphan), ..seen }, false),
+                // It let go of this connection, and may have let go of its socket.
+                Ending::Lives => (Hail { met: Hailed::Silent, note: Some(Note::Silent), ..seen }, true),
+            };
+        }
+        Ok(Received::Nothing) => match ending(process, patience) {
+            Ending::Ended => (Hailed::Orphan, Some(Note::Orphan)),
+            Ending::Lives => (Hailed::Silent, Some(Note::Silent)),
+        },
+    };
+    (seen, false)
+}
+
+fn nobody_or_in_the_way(address: &Address) -> Hail {
+    let in_the_way = match address {
+        Address::Path(path) => platform::at(path).ok().flatten(),
+        Address::Abstract(_) => None,
+    };
+    match in_the_way {
+        Some(facts) if facts.kind != platform::Kind::Socket => {
+            Hail::met(Hailed::Nobody, Some(Note::NoSocket(facts.kind.words())))
+        }
+        _ => Hail::met(Hailed::Nobody, None),
+    }
+}
+
+enum Ending {
+    Ended,
+    Lives,
+}
+
+/// Tells whether the silent process has ended; one that is ending is waited for.
+fn ending(process: Option<&ProcessHandle>, patience: Patience) -> Ending {
+    let Some(process) = process else { return Ending::Lives };
+    if process.has_ended() {
+        return Ending::Ended;
+    }
+    let state = process.pid().and_then(|pid| Process::of(pid).ok().flatten()).map(|process| process.state);
+    if state == Some(ProcessState::Ending) && process.wait_ended(patience.end) {
+        return Ending::Ended;
+    }
+    Ending::Lives
+}

@@ -1,0 +1,318 @@
+//! What the winner of a claim has: the holder. Dropping it releases the instance.
+//!
+//! Everything here is answered at once, from any thread, executor or none; what is awaited is awaited on channels that
+//! need no runtime. In a forked child a holder is an empty shell: it releases, unlinks and answers nothing.
+
+use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf, sync::Arc, time::Duration};
+
+use incumbent_proto::{Child, Phase, StopReason};
+use tokio::sync::mpsc;
+
+use crate::{
+    answer::{self, Command, Ticket},
+    error::Error,
+    held::{Held, Life, StopAsked},
+    instance_id::InstanceId,
+    lag::Lag,
+    platform::Peer,
+    release,
+};
+
+/// The instance, held by this process until the holder is dropped or the process ends, however it ends.
+#[derive(Debug)]
+#[must_use = "dropping the holder releases the instance"]
+pub struct Holder {
+    held: Arc<Held>,
+}
+
+impl Holder {
+    pub(crate) fn new(held: Arc<Held>) -> Self {
+        Self { held }
+    }
+
+    /// Says that the program is ready, and a note that `status` shows.
+    pub fn ready(&self, note: impl Into<String>) {
+        self.show(|face| {
+            face.phase = Phase::Ready;
+            face.note = non_empty(note.into());
+        });
+    }
+
+    /// Changes the note that `status` shows; an empty one takes it away.
+    pub fn set_note(&self, note: impl Into<String>) {
+        self.show(|face| face.note = non_empty(note.into()));
+    }
+
+    /// Says that the program is stopping, of its own accord or on a signal: no work is begun any more.
+    pub fn draining(&self) {
+        self.show(|face| face.draining = true);
+    }
+
+    /// Shows the program that this holder runs; none: it has ended.
+    pub fn set_child(&self, child: Option<(u32, &[OsString])>) {
+        let words =
+            |command: &[OsString]| command.iter().map(|word| word.as_encoded_bytes().to_vec()).collect();
+        let child = child.map(|(pid, command)| Child { pid, command: words(command) });
+        self.show(|face| face.child.clone_from(&child));
+        release::record_child(&self.held, child);
+    }
+
+    fn show(&self, change: impl FnOnce(&mut crate::held::Face)) {
+        change(&mut self.held.face());
+        answer::post_changed(&self.held);
+    }
+
+    /// Waits until somebody asks this holder to stop. Cancel safe; a wish is never lost.
+    pub async fn stop_requested(&self) -> Stop {
+        let mut wishes = self.held.stop.subscribe();
+        loop {
+            let now = wishes.borrow_and_update().clone();
+            if let Some(asked) = now {
+                return Stop { asked };
+            }
+            if wishes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether somebody has asked this holder to stop.
+    #[must_use]
+    pub fn stop(&self) -> Option<Stop> {
+        self.held.stop.borrow().clone().map(|asked| Stop { asked })
+    }
+
+    /// Takes messages from now on; without this, `send` is refused. A second call takes over from the first.
+    #[must_use = "dropping it refuses messages again"]
+    pub fn messages(&self) -> Messages {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.held.face().messages = Some(sender);
+        Messages { receiver }
+    }
+
+    /// Counts a piece of work in flight until the guard is dropped; none: the holder is stopping, begin nothing.
+    #[must_use = "the work counts until the guard is dropped"]
+    pub fn work(&self) -> Option<Work> {
+        let mut face = self.held.face();
+        face.counts_work = true;
+        if face.draining {
+            return None;
+        }
+        // Under the lock under which a stop decides whether the holder is idle.
+        self.held.busy.send_modify(|count| *count += 1);
+        drop(face);
+        answer::post_changed(&self.held);
+        Some(Work { held: self.held.clone() })
+    }
+
+    /// Waits until no work is in flight. Begin to stop first, or new work may come.
+    pub async fn drained(&self) {
+        let mut busy = self.held.busy.subscribe();
+        let _ = busy.wait_for(|count| *count == 0).await;
+    }
+
+    /// Measures how long this runtime takes to answer; shown as `lag` in the status.
+    ///
+    /// Once a second a task that does nothing is put on it.
+    pub fn watch_loop(&self, runtime: tokio::runtime::Handle) {
+        self.held.lag.watch(runtime);
+    }
+
+    /// A heartbeat for a loop that is not tokio's; the time since its last beat is shown as `lag` in the status.
+    #[must_use]
+    pub fn heartbeat(&self) -> Heartbeat {
+        let lag = self.held.lag.clone();
+        lag.beat();
+        Heartbeat { lag }
+    }
+
+    /// Grows with every claim that is won: a fencing token for what the holder writes elsewhere.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.held.generation
+    }
+
+    /// Random, and new with every claim that is won: it, not the pid, says whether it is the same holder.
+    #[must_use]
+    pub fn instance_id(&self) -> InstanceId {
+        self.held.id
+    }
+
+    /// Whether the instance is still held. It changes by release, and when another holds it (see [`Holder::deposed`]).
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.held.is_holding()
+    }
+
+    /// Waits until another process holds the instance. Stop at once then: write nothing more, remove nothing.
+    ///
+    /// It takes files deleted under a living holder, or a lock lost to a closed descriptor, for it to happen.
+    pub async fn deposed(&self) {
+        let mut life = self.held.life.subscribe();
+        if life.wait_for(|life| *life == Life::Deposed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Releases the instance: stops believing, stops listening, unlocks, closes connections. Works on any executor.
+    ///
+    /// # Errors
+    /// The record could not be written; the instance is free all the same.
+    pub async fn release(self) -> Result<(), Error> {
+        crate::blocking::run(move || self.release_blocking()).await
+    }
+
+    /// Releases the instance. Blocks for a few file operations.
+    ///
+    /// # Errors
+    /// The record could not be written; the instance is free all the same.
+    pub fn release_blocking(self) -> Result<(), Error> {
+        release::release(&self.held)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = release::release(&self.held);
+    }
+}
+
+fn non_empty(note: String) -> Option<String> {
+    (!note.is_empty()).then_some(note)
+}
+
+/// Somebody asked the holder to stop.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    asked: StopAsked,
+}
+
+impl Stop {
+    /// The time that is left to stop.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.asked.remaining()
+    }
+
+    /// Whether another wants to take the holder's place.
+    #[must_use]
+    pub fn is_replace(&self) -> bool {
+        self.asked.reason == StopReason::Replace
+    }
+
+    /// The process that asked, as the kernel says; none: it lives in another pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.asked.pid
+    }
+
+    /// What that process says it is.
+    #[must_use]
+    pub fn requester(&self) -> &str {
+        &self.asked.command
+    }
+}
+
+/// The messages that later instances hand to this one.
+#[derive(Debug)]
+pub struct Messages {
+    receiver: mpsc::UnboundedReceiver<Message>,
+}
+
+impl Messages {
+    /// Waits for the next message. Cancel safe.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.receiver.recv().await
+    }
+
+    /// Waits for the next message on this thread; not for use inside a runtime.
+    pub fn next_blocking(&mut self) -> Option<Message> {
+        self.receiver.blocking_recv()
+    }
+}
+
+/// A message from another process. Dropped without an answer, its sender is told so.
+#[derive(Debug)]
+pub struct Message {
+    sent: incumbent_proto::Send,
+    peer: Peer,
+    ticket: Option<Ticket>,
+}
+
+impl Message {
+    pub(crate) fn new(sent: incumbent_proto::Send, peer: Peer, ticket: Ticket) -> Self {
+        Self { sent, peer, ticket: Some(ticket) }
+    }
+
+    /// The sender's arguments.
+    #[must_use]
+    pub fn args(&self) -> Vec<OsString> {
+        self.sent.args.iter().cloned().map(OsString::from_vec).collect()
+    }
+
+    /// The sender's working directory.
+    #[must_use]
+    pub fn cwd(&self) -> PathBuf {
+        OsString::from_vec(self.sent.cwd.clone()).into()
+    }
+
+    /// What came with it: the sender's standard input, say.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.sent.body
+    }
+
+    /// The sender's process, as the kernel says; none: it lives in another pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.peer.pid
+    }
+
+    /// The sender's user, as the kernel says.
+    #[must_use]
+    pub fn uid(&self) -> Option<u32> {
+        self.peer.uid
+    }
+
+    /// Answers: an exit code for the sender, and what it prints.
+    pub fn answer(mut self, code: i32, body: impl Into<Vec<u8>>) {
+        if let Some(ticket) = self.ticket.take() {
+            answer::post(Command::Answered(ticket, Some((code, body.into()))));
+        }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            answer::post(Command::Answered(ticket, None));
+        }
+    }
+}
+
+/// A piece of work in flight.
+#[derive(Debug)]
+#[must_use = "the work counts until the guard is dropped"]
+pub struct Work {
+    held: Arc<Held>,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.held.busy.send_modify(|count| *count = count.saturating_sub(1));
+        answer::post_changed(&self.held);
+    }
+}
+
+/// Says that the program's loop is alive.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    lag: Lag,
+}
+
+impl Heartbeat {
+    /// Beats.
+    pub fn beat(&self) {
+        self.lag.beat();
+    }
+}

@@ -1,0 +1,175 @@
+//! Files and directories: opened without following links, told apart by device and inode.
+//!
+//! Sources: open(2) (`O_NOFOLLOW`, `O_NOATIME`), stat(2), inode(7).
+
+use std::{
+    fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
+    io,
+    os::{
+        fd::AsFd,
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::Path,
+};
+
+use nix::{errno::Errno, libc};
+
+/// Which file it is, on this system and while it exists: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// The device.
+    pub dev: u64,
+    /// The inode on it.
+    pub ino: u64,
+}
+
+/// What kind of thing a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    Socket,
+    Link,
+    Other(&'static str),
+}
+
+impl Kind {
+    /// With its article, for a sentence.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::File => "a regular file",
+            Self::Directory => "a directory",
+            Self::Socket => "a socket",
+            Self::Link => "a symbolic link",
+            Self::Other(words) => words,
+        }
+    }
+}
+
+/// What `stat` says, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) id: FileId,
+    pub(crate) kind: Kind,
+    pub(crate) links: u64,
+    pub(crate) owner: u32,
+    pub(crate) mode: u32,
+    pub(crate) len: u64,
+}
+
+impl Facts {
+    fn from(meta: &Metadata) -> Self {
+        let kind = match meta.mode() & u32::from(libc::S_IFMT) {
+            m if m == u32::from(libc::S_IFREG) => Kind::File,
+            m if m == u32::from(libc::S_IFDIR) => Kind::Directory,
+            m if m == u32::from(libc::S_IFSOCK) => Kind::Socket,
+            m if m == u32::from(libc::S_IFLNK) => Kind::Link,
+            m if m == u32::from(libc::S_IFIFO) => Kind::Other("a named pipe"),
+            m if m == u32::from(libc::S_IFBLK) || m == u32::from(libc::S_IFCHR) => Kind::Other("a device"),
+            _ => Kind::Other("something unknown"),
+        };
+        Self {
+            id: FileId { dev: meta.dev(), ino: meta.ino() },
+            kind,
+            links: meta.nlink(),
+            owner: meta.uid(),
+            mode: meta.mode() & 0o7777,
+            len: meta.len(),
+        }
+    }
+}
+
+/// What is at the path itself, links not followed; `None` when nothing is.
+pub(crate) fn at(path: &Path) -> io::Result<Option<Facts>> {
+    found(std::fs::symlink_metadata(path))
+}
+
+/// What the path leads to, links followed; `None` when nothing is there.
+pub(crate) fn behind(path: &Path) -> io::Result<Option<Facts>> {
+    found(std::fs::metadata(path))
+}
+
+fn found(meta: io::Result<Metadata>) -> io::Result<Option<Facts>> {
+    match meta {
+        Ok(meta) => Ok(Some(Facts::from(&meta))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What an open file is.
+pub(crate) fn of(file: &File) -> io::Result<Facts> {
+    file.metadata().map(|meta| Facts::from(&meta))
+}
+
+/// A file as it was written: another's has another inode, time or length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    id: FileId,
+    modified: (i64, i64),
+    len: u64,
+}
+
+/// The mark of the file at a path; none: there is no file.
+pub(crate) fn mark_of(path: &Path) -> Option<Mark> {
+    let meta = std::fs::symlink_metadata(path).ok().filter(Metadata::is_file)?;
+    let id = FileId { dev: meta.dev(), ino: meta.ino() };
+    Some(Mark { id, modified: (meta.mtime(), meta.mtime_nsec()), len: meta.len() })
+}
+
+/// Which file a descriptor is; an error when the number is not open any more.
+pub(crate) fn id_of(descriptor: impl AsFd) -> io::Result<FileId> {
+    let stat = nix::sys::stat::fstat(descriptor)?;
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // the types differ between systems
+    Ok(FileId { dev: stat.st_dev as u64, ino: stat.st_ino as u64 })
+}
+
+/// Opens the pid file for its locks, making it when it is missing. Never follows a link, never waits.
+///
+/// Mode 0644, less the umask: the text is for people and for tools that read pid files, and gives no authority.
+pub(crate) fn open_pid_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+/// Makes a directory with mode 0700, and those above it that are missing.
+pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Lets only this user use the path (for a socket, before it gets its name).
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))
+}
+
+/// Gives what root made in a user's directory to that user; does nothing when it is theirs already.
+pub(crate) fn give_to(path: &Path, owner: u32) -> io::Result<()> {
+    match at(path)? {
+        Some(facts) if facts.owner != owner => std::os::unix::fs::lchown(path, Some(owner), None),
+        _ => Ok(()),
+    }
+}
+
+/// Tells whether opening failed because there is a link, a directory or a device where a file belongs.
+pub(crate) fn means_in_the_way(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ELOOP | Errno::EISDIR | Errno::ENXIO | Errno::ENODEV | Errno::EMLINK)
+    )
+}
+
+/// Reads from the start of a file, wherever its cursor is.
+pub(crate) fn read_at_start(file: &File, into: &mut [u8]) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, into, 0)
+}
+
+/// Writes over the start of a file, wherever its cursor is.
+pub(crate) fn write_at_start(file: &File, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, 0)
+}

@@ -1,0 +1,73 @@
+//! POSIX record locks on one byte, tried and never waited for.
+//!
+//! They belong to the process and not to the descriptor, so that a forked child does not inherit them and the kernel
+//! frees them at death. Sources: fcntl(2) "Advisory record locking" and "Open file description locks"; POSIX.1-2024
+//! `fcntl`. What is decided on top of them is in `pid_file.rs`.
+
+use std::{fs::File, io, os::fd::AsFd};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
+
+use crate::process::LockOwner;
+
+fn byte(kind: libc::c_int, offset: i64) -> libc::flock {
+    // SAFETY: `flock` is a struct of integers (on FreeBSD with `l_sysid`), for which all zeros is a value.
+    let mut range: libc::flock = unsafe { std::mem::zeroed() };
+    #[allow(clippy::cast_possible_truncation)] // the constants are small; their type differs between systems
+    {
+        range.l_type = kind as _;
+        range.l_whence = libc::SEEK_SET as _;
+    }
+    range.l_start = offset;
+    range.l_len = 1;
+    range
+}
+
+/// Tries to lock the byte for writing; `false`: another process has it. Does not block.
+///
+/// POSIX allows `EACCES` as well as `EAGAIN` for a lock that another process has.
+pub(crate) fn try_lock(file: &File, offset: i64) -> io::Result<bool> {
+    match fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_WRLCK as _, offset))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Lets go of the byte; nothing happens when it was not held.
+pub(crate) fn unlock(file: &File, offset: i64) -> io::Result<()> {
+    fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_UNLCK as _, offset)))?;
+    Ok(())
+}
+
+/// Asks the kernel who owns the byte, without taking it; a read-only descriptor will do.
+///
+/// On Linux it is asked as an open file description (`F_OFD_GETLK`, since 3.15), because that also names a lock of
+/// this process: one that another copy of the library in it took.
+pub(crate) fn owner(file: &File, offset: i64) -> io::Result<LockOwner> {
+    let mut range = byte(libc::F_WRLCK as _, offset);
+    #[cfg(target_os = "linux")]
+    let asked = fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut range));
+    #[cfg(not(target_os = "linux"))]
+    let asked = fcntl(file.as_fd(), FcntlArg::F_GETLK(&mut range));
+    asked?;
+    if i32::from(range.l_type) == i32::from(libc::F_UNLCK as i16) {
+        return Ok(LockOwner::None);
+    }
+    Ok(match u32::try_from(range.l_pid) {
+        Ok(pid) if pid > 0 => LockOwner::Pid(pid),
+        _ => LockOwner::ElsewhereNamespace,
+    })
+}
+
+/// Tells whether an error means that this file system has no record locks.
+pub(crate) fn means_no_locks(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL)
+    )
+}

@@ -1,0 +1,61 @@
+//! A descriptor that is closed only while it is still what it was.
+//!
+//! Programs close descriptors that are not theirs (`closefrom(3)`, daemonizing loops) and get the numbers again for
+//! files of their own. Closing, reading or writing such a number would hit the program's file, so each use asks
+//! `fstat(2)` first. Sockets and files have an inode of their own, which is the identity.
+
+use std::{
+    io,
+    mem::ManuallyDrop,
+    os::fd::{AsFd, AsRawFd, RawFd},
+};
+
+use super::files::{FileId, id_of};
+
+/// What owns a descriptor, with the identity that it had when it was opened.
+#[derive(Debug)]
+pub(crate) struct Owned<T: AsFd> {
+    inner: ManuallyDrop<T>,
+    id: FileId,
+}
+
+impl<T: AsFd> Owned<T> {
+    pub(crate) fn new(inner: T) -> io::Result<Self> {
+        let id = id_of(&inner)?;
+        Ok(Self { inner: ManuallyDrop::new(inner), id })
+    }
+
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Tells whether the number still names what was opened.
+    pub(crate) fn is_intact(&self) -> bool {
+        id_of(&*self.inner).is_ok_and(|id| id == self.id)
+    }
+
+    /// What it owns, or an error when the program has closed it underneath.
+    pub(crate) fn get(&self) -> io::Result<&T> {
+        if self.is_intact() { Ok(&self.inner) } else { Err(lost()) }
+    }
+}
+
+impl<T: AsFd + AsRawFd> Owned<T> {
+    /// The bare number, to register it; whoever uses it asks [`Owned::get`] first.
+    pub(crate) fn raw(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+fn lost() -> io::Error {
+    io::Error::other("the program has closed this descriptor underneath the library")
+}
+
+impl<T: AsFd> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if self.is_intact() {
+            // SAFETY: dropped once, here; `inner` is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.inner) }
+        }
+    }
+}

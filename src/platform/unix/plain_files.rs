@@ -1,0 +1,214 @@
+//! Opening files on Unix so that nothing planted in their place is followed, waited for or overwritten.
+//!
+//! Invariants: no call here blocks on a FIFO, follows a link in the last component, or gives away a file that was
+//! there before. What root makes in somebody's directory belongs to that somebody.
+//! It does not judge: `whole_file` and `history` do, from what these calls return. Proven by the tests below.
+#![allow(dead_code)]
+
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+/// Never through a link, never waiting for a FIFO's other end, never making a terminal ours, never inherited.
+const CAREFUL: OFlag =
+    OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_TRACE: OFlag = OFlag::O_NOATIME;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const NO_TRACE: OFlag = OFlag::empty();
+
+/// Creates a file with mode 0600 where there is nothing yet (a link counts as something).
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(CAREFUL.bits())
+        .open(path)?;
+    if nix::unistd::geteuid().is_root() {
+        give_to_owner_of_directory(&file, path);
+    }
+    Ok(file)
+}
+
+/// Only ever for a file that was just created: anything else may be a hard link to a file of somebody else's.
+fn give_to_owner_of_directory(file: &File, path: &Path) {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(owner) = fs::metadata(directory) {
+        // Refused on a file system that squashes root, or without CAP_CHOWN; the file is usable all the same.
+        let _ = fchown(file, Some(owner.uid()), Some(owner.gid()));
+    }
+}
+
+/// Opens a file to read it and to add to its end; creates it with mode 0600 where there is nothing.
+pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).custom_flags(CAREFUL.bits());
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_private(path)?;
+            options.open(path)?
+        }
+        opened => opened?,
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("it is {}", kind_of(metadata.file_type())),
+        ));
+    }
+    if metadata.nlink() > 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has more than one hard link"));
+    }
+    Ok(file)
+}
+
+/// Opens a file to read it, without a trace where the system allows that, and without ever blocking.
+pub(crate) fn open_to_look(path: &Path) -> io::Result<File> {
+    let open = |flags: OFlag| OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    match open(CAREFUL.union(NO_TRACE)) {
+        // open(2): O_NOATIME is for the file's owner and for those with CAP_FOWNER.
+        Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => open(CAREFUL),
+        opened => opened,
+    }
+}
+
+/// Says what a file is, with its article.
+pub(crate) fn kind_of(kind: FileType) -> &'static str {
+    if kind.is_file() {
+        "a regular file"
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// What only a Unix can plant in a test's directory.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod testing {
+    use std::ffi::OsString;
+    use std::fs;
+    use std::os::unix::ffi::OsStringExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::path::{Path, PathBuf};
+
+    /// Everything that is not a regular file, each with the words for it; the link leads to `victim`.
+    pub(crate) fn strange_files(dir: &Path, victim: &Path) -> Vec<(PathBuf, &'static str)> {
+        let at = |name: &str| dir.join(name);
+        fs::create_dir(at("directory")).unwrap();
+        symlink(victim, at("link")).unwrap();
+        symlink(dir.join("nothing"), at("dangling")).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        drop(UnixListener::bind(at("socket")).unwrap());
+        vec![
+            (at("directory"), "a directory"),
+            (at("link"), "a symbolic link"),
+            (at("dangling"), "a symbolic link"),
+            (at("fifo"), "a FIFO"),
+            (at("socket"), "a socket"),
+        ]
+    }
+
+    /// Takes every permission away; says whether that keeps this user out (it does not keep root out).
+    pub(crate) fn make_unreadable(path: &Path) -> bool {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+        fs::File::open(path).is_err()
+    }
+
+    /// A path that is not UTF-8.
+    pub(crate) fn path_not_utf8() -> PathBuf {
+        PathBuf::from(OsString::from_vec(b"/srv/caf\xe9".to_vec()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn created_file_is_for_its_owner_only_and_never_an_existing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let mode = create_private(&path).unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0);
+        assert_eq!(create_private(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        for (planted, _) in testing::strange_files(dir.path(), &path) {
+            assert_eq!(
+                create_private(&planted).unwrap_err().kind(),
+                io::ErrorKind::AlreadyExists,
+                "{planted:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_root_makes_belongs_to_the_owner_of_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(1234), Some(1235)).unwrap();
+        }
+        let owner = fs::metadata(dir.path()).unwrap();
+        let made = create_private(&dir.path().join("file")).unwrap().metadata().unwrap();
+        assert_eq!(made.uid(), owner.uid());
+    }
+
+    #[test]
+    fn nothing_planted_is_appended_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        for (planted, kind) in testing::strange_files(dir.path(), &victim) {
+            assert!(open_to_append(&planted).is_err(), "{kind}");
+        }
+        fs::hard_link(&victim, dir.path().join("second name")).unwrap();
+        assert!(open_to_append(&victim).is_err());
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert!(!dir.path().join("nothing").exists());
+    }
+
+    #[test]
+    fn looking_at_a_fifo_does_not_wait_for_a_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        testing::strange_files(dir.path(), Path::new("/"));
+        let (done, watchdog) = mpsc::channel();
+        let fifo = dir.path().join("fifo");
+        std::thread::spawn(move || done.send((open_to_look(&fifo).is_ok(), open_to_append(&fifo).is_ok())));
+        assert_eq!(watchdog.recv_timeout(Duration::from_secs(20)), Ok((true, false)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn looking_leaves_no_access_time() {
+        use std::io::Read;
+        use std::time::SystemTime;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "text").unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        // Older than the modification: a plain read would renew it even under `relatime`.
+        let times = fs::FileTimes::new().set_accessed(long_ago);
+        File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+        open_to_look(&path).unwrap().read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().accessed().unwrap(), long_ago);
+    }
+}

@@ -1,0 +1,274 @@
+//! Local sockets: bound, connected, and asked who is at the other end. Nothing here waits past its deadline.
+//!
+//! Sources: unix(7) (`SO_PEERCRED`, the abstract namespace), socket(7), connect(2): a stream socket whose backlog is
+//! full answers a non-blocking connect with `EAGAIN`. `SO_PEERPIDFD` since Linux 6.5. macOS: unix(4), `LOCAL_PEERPID`
+//! in `<sys/un.h>`.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect as connect_to, listen, socket,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::owned::Owned;
+use crate::process::ProcessHandle;
+
+/// The longest path that fits `sun_path` with its terminating zero, in bytes.
+pub(crate) const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Whether this system names the process at the other end; where it does, a missing one is in another pid namespace.
+pub(crate) const TELLS_PEER_PID: bool = cfg!(any(target_os = "linux", target_os = "macos"));
+
+/// A peer that has gone is an error, never a signal. Apple has no such flag; the Rust runtime ignores the signal there.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) const NO_SIGNAL: rustix::net::SendFlags = rustix::net::SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+pub(super) const NO_SIGNAL: rustix::net::SendFlags = rustix::net::SendFlags::empty();
+
+/// Where an instance listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// A socket in the file system.
+    Path(PathBuf),
+    /// A name in the abstract namespace of Linux; on other systems nobody can be there.
+    Abstract(Vec<u8>),
+}
+
+impl Address {
+    fn to_unix(&self) -> io::Result<UnixAddr> {
+        match self {
+            Self::Path(path) => Ok(UnixAddr::new(path.as_path())?),
+            #[cfg(target_os = "linux")]
+            Self::Abstract(name) => Ok(UnixAddr::new_abstract(name)?),
+            #[cfg(not(target_os = "linux"))]
+            Self::Abstract(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    #[cfg(target_os = "macos")]
+    {
+        let made = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
+        rustix::io::fcntl_setfd(&made, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&made, true)?;
+        Ok(made)
+    }
+    #[cfg(not(target_os = "macos"))]
+    {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        Ok(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)
+    }
+}
+
+/// Binds and listens; the socket does not block. The path must be free.
+///
+/// A path is made private before it listens: nobody else may connect, not for an instant.
+pub(crate) fn listen_on(address: &Address) -> io::Result<Owned<UnixListener>> {
+    use std::os::fd::AsRawFd;
+    let made = new_socket()?;
+    bind(made.as_raw_fd(), &address.to_unix()?)?;
+    if let Address::Path(path) = address {
+        super::files::make_private(path)?;
+    }
+    listen(&made, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
+    Owned::new(UnixListener::from(made))
+}
+
+/// Stops listening for good, also for forked children that keep the descriptor; those who wait are sent away.
+pub(crate) fn stop_listening(listener: &UnixListener) {
+    let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
+    while listener.accept().is_ok() {}
+}
+
+/// Connects without waiting. `WouldBlock`: somebody listens, and its backlog is full.
+pub(crate) fn connect(address: &Address) -> io::Result<Stream> {
+    use std::os::fd::AsRawFd;
+    let made = new_socket()?;
+    connect_to(made.as_raw_fd(), &address.to_unix()?)?;
+    Ok(Stream(Owned::new(UnixStream::from(made))?))
+}
+
+/// Who is at the other end, as the kernel attests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// The effective user; none: it has no number in this user namespace.
+    pub(crate) uid: Option<u32>,
+    /// The process; none: it lives in another pid namespace, or the system does not tell.
+    pub(crate) pid: Option<u32>,
+}
+
+/// Who is at the other end of a connected socket; for a client, who called `listen(2)`.
+pub(crate) fn peer_of(stream: &impl AsFd) -> io::Result<Peer> {
+    #[cfg(target_os = "linux")]
+    {
+        let found =
+            nix::sys::socket::getsockopt(&stream.as_fd(), nix::sys::socket::sockopt::PeerCredentials)?;
+        let uid = (!crate::platform::is_nobody_here(found.uid())).then_some(found.uid());
+        Ok(Peer { uid, pid: u32::try_from(found.pid()).ok().filter(|pid| *pid > 0) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (uid, _) = nix::unistd::getpeereid(stream.as_fd())?;
+        #[cfg(target_os = "macos")]
+        let pid = nix::sys::socket::getsockopt(&stream.as_fd(), nix::sys::socket::sockopt::LocalPeerPid)
+            .ok()
+            .and_then(|pid| u32::try_from(pid).ok())
+            .filter(|pid| *pid > 0);
+        #[cfg(not(target_os = "macos"))]
+        let pid = None;
+        Ok(Peer { uid: Some(uid.as_raw()), pid })
+    }
+}
+
+/// What the kernel knows of the process that listens.
+#[derive(Debug)]
+pub(crate) enum Listening {
+    /// It can be watched; whether it has ended is asked of the handle.
+    Process(ProcessHandle),
+    /// It has ended and been reaped: what accepts is an orphan.
+    Ended,
+    /// The kernel does not tell.
+    Unknown,
+}
+
+/// What came of an attempt to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// The other side has closed.
+    End,
+    /// Nothing came until the deadline.
+    Nothing,
+    /// Nothing came, and the watched process has ended.
+    ProcessEnded,
+}
+
+/// The client's end of a connection.
+#[derive(Debug)]
+pub(crate) struct Stream(Owned<UnixStream>);
+
+impl Stream {
+    pub(crate) fn peer(&self) -> io::Result<Peer> {
+        peer_of(self.0.get()?)
+    }
+
+    /// The process that listens here, held so that its number cannot be mistaken for another's.
+    pub(crate) fn listening(&self, peer: Peer) -> Listening {
+        #[cfg(target_os = "linux")]
+        if let Ok(stream) = self.0.get() {
+            use nix::{errno::Errno, sys::socket::sockopt::PeerPidfd};
+            match nix::sys::socket::getsockopt(stream, PeerPidfd) {
+                Ok(pidfd) => return Listening::Process(ProcessHandle::from_pidfd(pidfd)),
+                Err(Errno::ESRCH) => return Listening::Ended,
+                Err(_) => {} // before 6.5: by its number, below
+            }
+        }
+        match peer.pid.map(ProcessHandle::open) {
+            Some(Ok(Some(handle))) => Listening::Process(handle),
+            Some(Ok(None)) => Listening::Ended,
+            Some(Err(_)) | None => Listening::Unknown,
+        }
+    }
+
+    /// Tells whether the other side has not closed yet. Consumes nothing.
+    pub(crate) fn is_open(&self) -> bool {
+        let mut byte = [0; 1];
+        let peeked = self.0.get().map(|s| rustix::net::recv(s, &mut byte, rustix::net::RecvFlags::PEEK));
+        matches!(peeked, Ok(Err(rustix::io::Errno::AGAIN)))
+    }
+
+    /// Writes everything, or fails with `TimedOut` at the deadline.
+    pub(crate) fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match rustix::net::send(self.0.get()?, bytes, NO_SIGNAL) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    if !wait(self.0.get()?, PollFlags::OUT, None, Some(deadline))?.0 {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what there is; waits for it until the deadline (none: for ever), or until the watched process ends.
+    pub(crate) fn read(
+        &self,
+        into: &mut [u8],
+        deadline: Option<Instant>,
+        watched: Option<&ProcessHandle>,
+    ) -> io::Result<Read> {
+        let mut last_look = Read::Nothing;
+        loop {
+            match rustix::net::recv(self.0.get()?, &mut *into, rustix::net::RecvFlags::empty()) {
+                Ok((_, 0)) => return Ok(Read::End),
+                Ok((_, count)) => return Ok(Read::Bytes(count)),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(rustix::io::Errno::AGAIN) if last_look != Read::Nothing => return Ok(last_look),
+                Err(rustix::io::Errno::AGAIN) => {}
+                Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::PIPE) => return Ok(Read::End),
+                Err(errno) => return Err(errno.into()),
+            }
+            match wait(self.0.get()?, PollFlags::IN, watched, deadline)? {
+                (true, _) => {}
+                (false, true) => last_look = Read::ProcessEnded, // its last words may still be in the buffer
+                (false, false) => return Ok(Read::Nothing),
+            }
+        }
+    }
+}
+
+/// Waits until the socket is ready or the process has ended: (ready, ended). Both false: the deadline has passed.
+fn wait(
+    socket: &UnixStream,
+    flags: PollFlags,
+    watched: Option<&ProcessHandle>,
+    deadline: Option<Instant>,
+) -> io::Result<(bool, bool)> {
+    loop {
+        let timeout = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            }
+        });
+        let mut fds = vec![PollFd::new(socket, flags)];
+        if let Some(process) = watched {
+            fds.push(PollFd::new(process, PollFlags::IN));
+        }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(0) => return Ok((false, false)),
+            Ok(_) => {
+                return Ok((
+                    !fds[0].revents().is_empty(),
+                    fds.get(1).is_some_and(|fd| !fd.revents().is_empty()),
+                ));
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Puts a socket that listens under its final name, in place of what was there.
+pub(crate) fn rename_into_place(beside: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(beside, path)
+}

@@ -1,0 +1,91 @@
+//! Letting go, in the one right order: stop believing, say in the record how it ended, stop listening, unlock, close
+//! connections. Nothing is unlinked. Proven by `tests/one_holder.rs`.
+
+use std::sync::Arc;
+
+use incumbent_proto::{Child, StopReason};
+
+use crate::{
+    answer::{self, Command},
+    error::Error,
+    held::{Core, Held, Life, Problem},
+    platform,
+    record::{self, End},
+    timestamp,
+};
+
+/// Releases what is held; does nothing in a forked child, or when it does not hold any more.
+pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
+    if held.process != std::process::id() {
+        return Ok(());
+    }
+    let mut core = held.core();
+    if *held.life.borrow() == Life::Holding {
+        held.life.send_replace(Life::Released);
+    } else if core.files.is_empty() {
+        return Ok(());
+    }
+    let released = *held.life.borrow() == Life::Released;
+    let mut result = Ok(());
+    if released {
+        let replaced = held.stop.borrow().as_ref().is_some_and(|stop| stop.reason == StopReason::Replace);
+        core.record.end = Some(if replaced { End::Replaced } else { End::Released });
+        core.record.ended_at_us = Some(timestamp::of(std::time::SystemTime::now()));
+        result = core
+            .record
+            .write(&held.place.record)
+            .map_err(|source| Error::io("write the record", &held.place.record, source));
+        if let Some(file) = core.files.front() {
+            let _ = file.clear();
+        }
+    }
+    let_go(&mut core);
+    drop(core);
+    answer::post(Command::Forget(held.id));
+    result
+}
+
+/// Another holds the instance: write nothing more, remove nothing, and tell the program.
+pub(crate) fn step_down(held: &Arc<Held>) {
+    let mut core = held.core();
+    if *held.life.borrow() != Life::Holding {
+        return;
+    }
+    tracing::warn!(instance = %held.place.name, "deposed: another process holds the instance");
+    held.life.send_replace(Life::Deposed);
+    let_go(&mut core);
+    drop(core);
+    answer::post(Command::Forget(held.id));
+}
+
+fn let_go(core: &mut Core) {
+    for listener in
+        core.endpoint.take().map(|endpoint| endpoint.listener).into_iter().chain(core.abstract_name.take())
+    {
+        listener.shut_down();
+    }
+    core.files.clear();
+}
+
+/// Writes the record anew because the program that the holder runs is another.
+pub(crate) fn record_child(held: &Held, child: Option<Child>) {
+    let mut core = held.core();
+    if !held.is_holding() {
+        return;
+    }
+    core.record.child = child.map(|child| record::Child {
+        pid: child.pid,
+        command: child.command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+    });
+    write_record(held, &mut core);
+}
+
+/// Writes the record; a failure is a problem to be shown, and no reason not to hold.
+pub(crate) fn write_record(held: &Held, core: &mut Core) {
+    let written = core.record.write(&held.place.record);
+    if written.is_ok() && platform::effective_user() == 0 {
+        let _ = platform::give_to(&held.place.record, held.owner);
+    }
+    core.record_mark = platform::mark_of(&held.place.record);
+    held.set_problem(Problem::Record, written.err().map(|error| error.to_string()));
+}

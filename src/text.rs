@@ -1,0 +1,156 @@
+//! Words for people: what comes from outside is made safe to show, and numbers are said as people say them.
+//!
+//! Control characters never reach a terminal from a name, a path, a note or a command line.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt::Write as _,
+    io,
+    path::Path,
+    time::Duration,
+};
+
+/// Replaces control characters, so that text from outside cannot move a cursor or forge a line.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c)
+            {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Shows a path, safely.
+#[must_use]
+pub fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy())
+}
+
+/// Shows a command line as a shell would read it back, cut at about `limit` characters.
+#[must_use]
+pub fn command(words: &[OsString], limit: usize) -> String {
+    let mut line = String::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&quoted(word));
+        if line.chars().count() > limit {
+            let mut cut: String = line.chars().take(limit.saturating_sub(1)).collect();
+            cut.push('…');
+            return cut;
+        }
+    }
+    line
+}
+
+/// Quotes a word for a shell where it needs that.
+#[must_use]
+pub fn quoted(word: &OsStr) -> String {
+    let word = shown(&word.to_string_lossy());
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,~^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// What the system answered, without the number that Rust puts behind it.
+#[must_use]
+pub fn system_words(error: &io::Error) -> String {
+    let words = error.to_string();
+    let end = words.find(" (os error").unwrap_or(words.len());
+    let mut words = shown(&words[..end]);
+    if words.chars().nth(1).is_some_and(char::is_lowercase) {
+        let first: String = words.chars().take(1).flat_map(char::to_lowercase).collect();
+        words.replace_range(..words.chars().next().map_or(0, char::len_utf8), &first);
+    }
+    words
+}
+
+/// Names a user with the number, and with the name where the system knows it.
+#[must_use]
+pub fn user(uid: u32) -> String {
+    match crate::platform::user_name(uid) {
+        Some(name) => format!("{} (uid {uid})", shown(&name)),
+        None => format!("uid {uid}"),
+    }
+}
+
+/// Says a duration as people do: `2 h 13 min`, `41 s`, `1.3 s`, `250 ms`, `80 µs`.
+#[must_use]
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let mut said = String::new();
+    let two = |said: &mut String, a: u64, a_unit: &str, b: u64, b_unit: &str| {
+        let _ = write!(said, "{a} {a_unit}");
+        if b > 0 {
+            let _ = write!(said, " {b} {b_unit}");
+        }
+    };
+    match seconds {
+        86_400.. => two(&mut said, seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+        3_600.. => two(&mut said, seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        60.. => two(&mut said, seconds / 60, "min", seconds % 60, "s"),
+        10.. => two(&mut said, seconds, "s", 0, ""),
+        1.. => {
+            let tenths = time.as_millis() / 100;
+            let _ = if tenths % 10 == 0 {
+                write!(said, "{} s", tenths / 10)
+            } else {
+                write!(said, "{}.{} s", tenths / 10, tenths % 10)
+            };
+        }
+        0 => match time.as_micros() {
+            micros @ 1_000.. => {
+                let _ = write!(said, "{} ms", micros / 1_000);
+            }
+            micros => {
+                let _ = write!(said, "{micros} µs");
+            }
+        },
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_as_people_say_them() {
+        let said: Vec<String> =
+            [0, 80, 250_000, 1_000_000, 1_340_000, 41_900_000, 61_000_000, 7_980_000_000, 90_000_000_000]
+                .map(|us| duration(Duration::from_micros(us)))
+                .into();
+        assert_eq!(
+            said,
+            ["0 µs", "80 µs", "250 ms", "1 s", "1.3 s", "41 s", "1 min 1 s", "2 h 13 min", "1 d 1 h"]
+        );
+    }
+
+    #[test]
+    fn text_from_outside_moves_no_cursor() {
+        assert_eq!(shown("a\x1b[2Jb\nc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+    }
+
+    #[test]
+    fn command_lines_are_quoted_and_cut() {
+        let words: Vec<OsString> = ["sh", "-c", "it's; ls", ""].map(OsString::from).into();
+        assert_eq!(command(&words, 80), r"sh -c 'it'\''s; ls' ''");
+        assert_eq!(command(&words, 6), "sh -c…");
+    }
+
+    #[test]
+    fn system_words_carry_no_numbers() {
+        assert_eq!(system_words(&io::Error::from_raw_os_error(13)), "permission denied");
+    }
+}

@@ -1,0 +1,249 @@
+//! The tick: once a second the holder looks whether it still is one.
+//!
+//! It never loops and never delays a stop: what it cannot decide now, the next one will. The look itself is a few system
+//! calls on the answering thread; what may wait for a disk or for another process runs on a thread of its own, one at a
+//! time. 1. The instance lock again, a no-op when it is held. 2. The paths: they must name my files. 3. The record: a
+//! higher generation that won deposes, which also catches a successor that came and went while the lock was lost.
+//!
+//! Only who judges with the claim lock in hand, or from the record, deposes: a busy lock alone does not, because a
+//! contender may only be looking. Proven by `tests/robbed.rs` and `tests/deleted.rs`.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    answer::{self, Command},
+    claim,
+    decide::{self, Care, Hailed, Judged, Lock, Tick},
+    hail::{self, Patience},
+    held::{Core, Held, Life, Problem},
+    instance_id::InstanceId,
+    pid_file::{Opened, PidFile, Which},
+    platform::{self, Address, Listener},
+    record::{Past, Record},
+    release,
+};
+
+/// For so long the owner of the lock may take to answer a judge.
+const JUDGES_PATIENCE: Duration = Duration::from_millis(250);
+
+/// One look, and what follows from it.
+pub(crate) fn tick(held: &Arc<Held>) {
+    if !held.is_holding() || !held.begin_mending() {
+        return;
+    }
+    let care = match held.core.try_lock() {
+        Ok(mut core) => {
+            regain_abstract_name(held, &mut core);
+            decide::tick(look(held, &core), is_outranked(held, &core))
+        }
+        Err(_) => Care::Wait, // it is being released
+    };
+    match care {
+        Care::Nothing | Care::Wait => held.end_mending(),
+        Care::StepDown | Care::Heal | Care::Judge => {
+            let mender = held.clone();
+            let begun = std::thread::Builder::new().name("incumbent-mend".into()).spawn(move || {
+                mend(&mender, care);
+                mender.end_mending();
+            });
+            if begun.is_err() {
+                held.end_mending(); // the next tick tries again
+            }
+        }
+    }
+}
+
+fn look(held: &Held, core: &Core) -> Tick {
+    let Some(file) = core.files.front() else { return Tick::Moved };
+    if !file.is_intact() {
+        return Tick::Moved; // the program has closed it underneath, and the lock with it
+    }
+    match file.try_lock(Which::Instance) {
+        Ok(true) => {}
+        Ok(false) => return Tick::Theirs,
+        Err(_) => return Tick::Moved,
+    }
+    let endpoint = core.endpoint.as_ref().is_some_and(|endpoint| {
+        let at_its_path =
+            matches!(platform::at(&held.place.socket()), Ok(Some(facts)) if facts.id == endpoint.node);
+        at_its_path && endpoint.listener.is_intact()
+    });
+    let record = core.record_mark.is_none() || platform::mark_of(&held.place.record).is_some();
+    if file.is_at_its_path() && endpoint && record { Tick::Ours } else { Tick::Moved }
+}
+
+/// Tells whether the record shows a higher generation than this one. It is read only when it is not as it was written.
+fn is_outranked(held: &Held, core: &Core) -> bool {
+    let now = platform::mark_of(&held.place.record);
+    if now.is_none() || now == core.record_mark {
+        return false;
+    }
+    matches!(Record::read(&held.place.record), Past::Record(record) if record.generation > held.generation)
+}
+
+/// Takes the abstract name when it has come free, or when the program has closed it.
+fn regain_abstract_name(held: &Arc<Held>, core: &mut Core) {
+    if core.abstract_name.as_ref().is_some_and(Listener::is_intact) {
+        return;
+    }
+    match platform::listen_on(&held.place.abstract_name()) {
+        Ok(listener) => {
+            core.abstract_name = Some(Listener::new(listener));
+            held.set_problem(Problem::AbstractName, None);
+            answer::post(Command::Listen(held.clone()));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+        Err(_) => held.set_problem(Problem::AbstractName, Some(claim::abstract_name_problem().to_owned())),
+    }
+}
+
+fn mend(held: &Arc<Held>, care: Care) {
+    match care {
+        Care::StepDown => release::step_down(held),
+        Care::Judge => {
+            let seen = judge(held, None);
+            follow(held, seen);
+        }
+        Care::Heal => heal(held),
+        Care::Nothing | Care::Wait => {}
+    }
+}
+
+fn follow(held: &Arc<Held>, seen: Judged) {
+    match decide::judge(seen) {
+        Care::StepDown => release::step_down(held),
+        // The next tick takes the lock that came free, and heals what is to be healed.
+        Care::Heal | Care::Wait | Care::Nothing | Care::Judge => {}
+    }
+}
+
+/// With the claim lock in hand: does the owner of the instance lock answer as the holder?
+///
+/// `elsewhere`: the file that the path names now, when it is another than the one that was locked.
+fn judge(held: &Held, elsewhere: Option<&PidFile>) -> Judged {
+    let with_file = |ask: &dyn Fn(&PidFile) -> Judged| match elsewhere {
+        Some(file) => ask(file),
+        None => held.core().files.front().map_or(Judged::Free, ask),
+    };
+    let begun = with_file(&|file| match file.try_lock(Which::Claim) {
+        Ok(true) => match file.try_lock(Which::Instance) {
+            Ok(true) => Judged::Free,
+            _ => Judged::Silent,
+        },
+        _ => Judged::ClaimBusy,
+    });
+    if begun != Judged::Silent {
+        if begun == Judged::Free {
+            with_file(&|file| {
+                file.unlock(Which::Claim);
+                begun
+            });
+        }
+        return begun;
+    }
+    // Without the core's lock: a release must not wait for a hail.
+    let deadline = Instant::now() + JUDGES_PATIENCE;
+    let hail =
+        hail::hail_at(&held.place, &Address::Path(held.place.socket()), Patience::until(deadline), None);
+    let answers = hail.met == Hailed::Pong
+        && hail.answer.is_some_and(|answered| InstanceId::from_bytes(answered.pong.instance_id) != held.id);
+    with_file(&|file| {
+        let free = matches!(file.try_lock(Which::Instance), Ok(true));
+        file.unlock(Which::Claim);
+        match (free, answers) {
+            (true, _) => Judged::Free,
+            (false, true) => Judged::Answers,
+            (false, false) => Judged::Silent,
+        }
+    })
+}
+
+/// Puts back what is not at its paths: pid file and locks, endpoint, record. The old file's locks are kept until the
+/// release, for whoever still waits on them.
+fn heal(held: &Arc<Held>) {
+    if let Err(why) = try_to_heal(held) {
+        held.set_problem(
+            Problem::Paths,
+            Some(format!("the files of this instance cannot be put back: {why}")),
+        );
+    }
+}
+
+fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
+    held.place.prepare()?;
+    let in_place = held.core().files.front().is_some_and(PidFile::is_at_its_path);
+    let opened = if in_place { Opened::Ours } else { PidFile::open(&held.place.pid, held.owner)? };
+    let fresh = match opened {
+        Opened::File(file) => {
+            match claim::try_lock(&file, Which::Claim)? {
+                Lock::Taken => {}
+                Lock::Busy | Lock::Moved => return Ok(()), // somebody is claiming there: the next tick
+            }
+            if claim::try_lock(&file, Which::Instance)? == Lock::Busy {
+                file.unlock(Which::Claim);
+                let seen = judge(held, Some(&file));
+                drop(file);
+                follow(held, seen);
+                return Ok(());
+            }
+            Some(file)
+        }
+        Opened::Ours => None,
+    };
+    let mut core = held.core();
+    if *held.life.borrow() != Life::Holding {
+        return Ok(()); // released meanwhile; what was taken here goes with the file
+    }
+    match fresh {
+        Some(file) => {
+            // What the program closed underneath has no locks left to keep.
+            core.files.retain(PidFile::is_intact);
+            core.files.push_front(file);
+        }
+        None => {
+            // The path names a file of ours: the first one, or an older one that was moved back.
+            let at = core.files.iter().position(PidFile::is_at_its_path);
+            let Some(file) = at.and_then(|at| core.files.remove(at)) else { return Ok(()) };
+            let taken = claim::try_lock(&file, Which::Claim)? == Lock::Taken;
+            core.files.push_front(file);
+            if !taken {
+                return Ok(());
+            }
+        }
+    }
+    let healed = put_back(held, &mut core);
+    if let Some(file) = core.files.front() {
+        file.unlock(Which::Claim);
+    }
+    drop(core);
+    answer::post(Command::Listen(held.clone()));
+    healed?;
+    held.set_problem(Problem::Paths, None);
+    tracing::warn!(instance = %held.place.name, "put files back that were deleted or replaced");
+    Ok(())
+}
+
+/// Endpoint, text and record, with both locks in hand.
+fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
+    if let Some(file) = core.files.front() {
+        claim::try_lock(file, Which::Instance)?;
+        let why = |error: std::io::Error| format!("the pid cannot be written to the pid file: {error}");
+        held.set_problem(Problem::PidText, file.write_pid(held.process).err().map(why));
+    }
+    core.record.dir_id = held.place.dir_id().map(|id| crate::record::DirId { dev: id.dev, ino: id.ino });
+    release::write_record(held, core);
+    let intact = core.endpoint.as_ref().is_some_and(|endpoint| {
+        endpoint.listener.is_intact()
+            && matches!(platform::at(&held.place.socket()), Ok(Some(facts)) if facts.id == endpoint.node)
+    });
+    if !intact {
+        let endpoint = claim::bind(&held.place)?;
+        if let Some(old) = core.endpoint.replace(endpoint) {
+            old.listener.shut_down();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What a contender becomes when it has won: the held instance, its record, its pid in the file, and the end of its
+//! predecessor in the history. None of this decides anything, so that none of it may fail a claim: a full disk is said
+//! in `problem`.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, atomic::AtomicBool},
+    time::{Instant, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    held::{Core, Endpoint, Face, Held, Life, Problem},
+    history::{self, Entry},
+    instance::{Instance, Place},
+    instance_id::InstanceId,
+    lag::Lag,
+    pid_file::PidFile,
+    platform::{self, Listener},
+    process::Process,
+    record::{DirId, Past, Record, SCHEMA},
+    release, timestamp,
+};
+
+impl Held {
+    /// The instance as it is held from now on; nothing is written yet.
+    pub(crate) fn won(
+        instance: &Instance,
+        place: &Place,
+        past: &Past,
+        file: Option<PidFile>,
+        endpoint: Option<Endpoint>,
+        abstract_name: Option<Listener>,
+    ) -> Self {
+        let started_at_us = timestamp::of(SystemTime::now());
+        let this = Process::this();
+        let owner = place.owner();
+        let id = InstanceId::random().unwrap_or_else(|_| InstanceId::from_bytes(fallback_id(started_at_us)));
+        let record = Record {
+            schema: SCHEMA,
+            name: place.name.clone(),
+            dir: place.dir.clone(),
+            dir_id: place.dir_id().map(|id| DirId { dev: id.dev, ino: id.ino }),
+            pid: std::process::id(),
+            start_ticks: this.start_ticks,
+            boot_id: platform::boot_id(),
+            machine_id: platform::machine_id(),
+            host: Some(platform::host_name()),
+            uid: Some(platform::effective_user()),
+            user: platform::user_name(platform::effective_user()),
+            executable: this.executable.clone(),
+            command: this.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            version: Some(instance.program_version()),
+            generation: next_generation(past, place, started_at_us),
+            instance_id: id,
+            endpoint: Some(place.socket()),
+            child: None,
+            started_at_us,
+            ended_at_us: None,
+            end: None,
+        };
+        Self {
+            place: place.clone(),
+            id,
+            generation: record.generation,
+            began: Instant::now(),
+            started_at_us,
+            version: instance.program_version(),
+            command: this.command,
+            process: std::process::id(),
+            owner,
+            core: Mutex::new(Core {
+                files: file.into_iter().collect::<VecDeque<_>>(),
+                endpoint,
+                abstract_name,
+                record,
+                record_mark: None,
+            }),
+            face: Mutex::new(Face::new()),
+            life: watch::Sender::new(Life::Holding),
+            stop: watch::Sender::new(None),
+            busy: watch::Sender::new(0),
+            lag: Lag::default(),
+            mending: AtomicBool::new(false),
+        }
+    }
+
+    /// Writes the record, the pid, and how the predecessor ended.
+    pub(crate) fn write_down(&self, past: &Past) {
+        let mut core = self.core();
+        release::write_record(self, &mut core);
+        if let Some(file) = core.files.front() {
+            let written = file.write_pid(self.process);
+            let why = |error: std::io::Error| {
+                format!("the pid cannot be written to `{}`: {error}", self.place.pid.display())
+            };
+            self.set_problem(Problem::PidText, written.err().map(why));
+        }
+        if let Past::Record(record) = past {
+            let (end, ended_at) =
+                record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time());
+            // When a crash happened nobody knows; when it was noticed is the best that can be said.
+            let ended_at = ended_at.unwrap_or(self.started_at_us);
+            let appended =
+                history::append(&self.place.history, &Entry::of(record, Some((end, Some(ended_at)))));
+            self.set_problem(Problem::History, appended.err().map(|error| error.to_string()));
+        }
+    }
+}
+
+/// The larger of the old generation + 1 and the microseconds since 1970, so that a lost record does not start again.
+fn next_generation(past: &Past, place: &Place, now_us: i64) -> u64 {
+    let old = match past {
+        Past::Record(record) => record.generation,
+        Past::None | Past::Broken(_) => history::last(&place.history).map_or(0, |entry| entry.generation),
+    };
+    old.saturating_add(1).max(u64::try_from(now_us).unwrap_or(0))
+}
+
+/// Where the system gives no random bytes: unlike every other all the same, by process and moment.
+fn fallback_id(now_us: i64) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&now_us.to_le_bytes());
+    id[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+    id
+}
