@@ -63,6 +63,12 @@ pub(crate) fn exists(pid: u32) -> bool {
     to_pid(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
+/// Whether a process of this user is one that we end: our own user's, or anybody's if we are root. Not if it isn't told whose it is.
+pub(crate) fn may_signal(uid: Option<u32>) -> bool {
+    let own = effective_user();
+    own == 0 || uid == Some(own)
+}
+
 /// Waits until `fd` is readable or the deadline has passed; false then, and on an error, which says nothing about the descriptor.
 pub(crate) fn wait_readable(fd: impl AsFd, deadline: Instant) -> bool {
     loop {
@@ -122,6 +128,16 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
 
+/// The user on whose behalf this process acts.
+pub(crate) fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Leaves every signal to the program's own threads.
+pub(crate) fn block_signals_here() {
+    let _ = nix::sys::signal::SigSet::all().thread_block();
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails so.
 mod tests {
@@ -133,6 +149,14 @@ mod tests {
         assert!(!exists(0));
         assert!(!exists(u32::MAX));
         assert!(!exists(i32::MAX as u32));
+    }
+
+    #[test]
+    fn only_root_may_signal_strangers() {
+        let own = effective_user();
+        assert!(may_signal(Some(own)));
+        assert_eq!(may_signal(Some(own + 1)), own == 0);
+        assert_eq!(may_signal(None), own == 0);
     }
 
     #[test]
@@ -164,14 +188,4 @@ mod tests {
         let (_writer, reader) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(!wait_readable(&reader, Instant::now()));
     }
-}
-
-/// The user on whose behalf this process acts.
-pub(crate) fn effective_user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-/// Leaves every signal to the program's own threads.
-pub(crate) fn block_signals_here() {
-    let _ = nix::sys::signal::SigSet::all().thread_block();
 }

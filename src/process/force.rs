@@ -17,9 +17,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::geteuid;
-
 use super::{Process, ProcessHandle, Signal};
+use crate::platform::process::may_signal;
 
 /// Who has a lock, as the kernel answers (`F_GETLK`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +72,8 @@ pub(crate) fn force_end(
     }
     // 2.
     let handle = ProcessHandle::open(pid)?;
-    // 3.
+    // 3. Judged below: one that vanished meanwhile is no stranger.
     let uid = Process::of(pid)?.and_then(|process| process.uid);
-    let own = geteuid();
     // 4.
     match owner()? {
         LockOwner::None => return Ok(Forced::Gone),
@@ -87,7 +85,7 @@ pub(crate) fn force_end(
     let Some(handle) = handle else {
         return Ok(refused(format!("no process has its pid, {pid}, here")));
     };
-    if !own.is_root() && uid != Some(own.as_raw()) {
+    if !may_signal(uid) {
         return Ok(refused(format!("pid {pid} belongs to another user")));
     }
     // 5.

@@ -45,6 +45,7 @@ impl ProcessHandle {
     }
 
     /// Its pid.
+    #[allow(clippy::unnecessary_wraps)] // On Linux it may be unknown.
     pub(crate) fn pid(&self) -> Option<u32> {
         Some(self.pid)
     }

@@ -11,6 +11,7 @@ use crate::process::{Process, ProcessState};
 
 #[allow(unused_imports)]
 pub(crate) use super::kqueue::ProcessHandle;
+pub(crate) use crate::platform::unix::may_signal;
 
 /// What is known about the process with this pid; none if there is none.
 ///

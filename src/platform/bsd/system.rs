@@ -45,7 +45,7 @@ pub(crate) fn machine_id() -> Option<String> {
         let no_wait = nix::libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: it writes 16 bytes, and reads the time that it may take.
         let status = unsafe { nix::libc::gethostuuid(uuid.as_mut_ptr(), &raw const no_wait) };
-        (status == 0).then(|| uuid.iter().map(|byte| format!("{byte:02x}")).collect())
+        (status == 0).then(|| format!("{:032x}", u128::from_be_bytes(uuid)))
     }
     #[cfg(not(target_os = "macos"))]
     sysctl(c"kern.hostuuid").filter(|id| id != "00000000-0000-0000-0000-000000000000")

@@ -7,6 +7,8 @@
 
 use std::fs;
 
+use super::system::proc_is_ours;
+
 /// A hierarchy's controllers (empty in version 2) and the process's path in it, as in `0::/user.slice`, `4:freezer:/x`.
 fn hierarchies(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
@@ -14,6 +16,9 @@ fn hierarchies(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Whether the process's cgroup, or one above it, is frozen. Up to four small files: only for a process that doesn't answer.
 pub(crate) fn is_frozen(pid: u32) -> bool {
+    if !proc_is_ours() {
+        return false;
+    }
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else {
         return false;
     };

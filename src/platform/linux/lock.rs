@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::process::proc_is_ours;
+use super::system::proc_is_ours;
 
 /// Whether the kernel shows that `pid` itself has an exclusive POSIX lock on byte `offset` of the file that `stat` calls `dev`, `ino`.
 ///

@@ -81,7 +81,7 @@ impl AsFd for ProcessHandle {
 
 /// The `Pid:` line of the descriptor's fdinfo (`proc_pid_fdinfo(5)`): 0 in another pid namespace, -1 once reaped.
 fn pid_of(pidfd: &OwnedFd) -> Option<u32> {
-    if !super::process::proc_is_ours() {
+    if !super::system::proc_is_ours() {
         return None;
     }
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;

@@ -17,11 +17,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat, readlinkat, readlinkat_raw};
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
 use super::stat::Stat;
-use super::system::boot_time;
+use super::system::{boot_time, proc_is_ours};
 use crate::platform::unix::{exists, is_exhaustion, to_pid};
 use crate::process::Process;
 
@@ -29,6 +29,7 @@ pub(crate) use super::cgroup::is_frozen;
 #[allow(unused_imports)]
 pub(crate) use super::lock::shows_posix_lock;
 pub(crate) use super::pidfd::ProcessHandle;
+pub(crate) use crate::platform::unix::may_signal;
 
 /// Enough of a command line for anybody; the kernel allows megabytes.
 const COMMAND_LIMIT: u64 = 64 * 1024;
@@ -79,14 +80,6 @@ fn read(pid: u32) -> io::Result<Process> {
         // Last, because it may take the directory along.
         command: if stat.letter == b'D' { command_of_stuck(dir) } else { command(&dir).unwrap_or_default() },
     })
-}
-
-/// Whether `/proc` is there and numbers processes as we do: one mounted from another pid namespace describes strangers.
-pub(super) fn proc_is_ours() -> bool {
-    // On the stack: this is asked before every look.
-    let mut buffer = [0_u8; 16];
-    let own = std::process::id().to_string();
-    readlinkat_raw(CWD, "/proc/self", &mut buffer[..]).is_ok_and(|length| buffer[..length] == *own.as_bytes())
 }
 
 fn open(dir: &OwnedFd, file: &str) -> io::Result<File> {
@@ -165,10 +158,5 @@ mod tests {
         assert_eq!(split(b"cat\0\0-\0"), ["cat", "", "-"]);
         assert_eq!(split(b"nginx: master process"), ["nginx: master process"]);
         assert_eq!(split(b"\xff\0"), [OsStr::from_bytes(b"\xff")]);
-    }
-
-    #[test]
-    fn proc_is_that_of_this_pid_namespace() {
-        assert!(proc_is_ours());
     }
 }

@@ -4,13 +4,13 @@
 //! Directory Specification 0.8.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{StatFs, fstatfs, statfs};
+use rustix::fs::{CWD, StatFs, fstatfs, readlinkat_raw, statfs};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::cgroup::own_unit;
@@ -19,6 +19,14 @@ use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
 #[allow(unused_imports)]
 pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, exit_now, host_name, user_name};
+
+/// Whether `/proc` is there and numbers processes as we do: one mounted from another pid namespace describes strangers.
+pub(super) fn proc_is_ours() -> bool {
+    // On the stack: this is asked before every look.
+    let mut buffer = [0_u8; 16];
+    let own = std::process::id().to_string();
+    readlinkat_raw(CWD, "/proc/self", &mut buffer[..]).is_ok_and(|length| buffer[..length] == *own.as_bytes())
+}
 
 /// Names this run of the kernel: random, new with each boot, the same in every container.
 pub(crate) fn boot_id() -> Option<String> {
@@ -121,8 +129,11 @@ impl Supervisor {
 /// Memory and cpu time of this process: one small file and one clock.
 pub(crate) fn self_usage() -> Usage {
     let resident = || {
-        let statm = fs::read_to_string("/proc/self/statm").ok()?;
-        let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        // Seven numbers, in one read.
+        let mut line = [0; 160];
+        let length = File::open("/proc/self/statm").ok()?.read(&mut line).ok()?;
+        let mut numbers = std::str::from_utf8(&line[..length]).ok()?.split_ascii_whitespace();
+        let pages: u64 = numbers.nth(1)?.parse().ok()?;
         pages.checked_mul(rustix::param::page_size() as u64)
     };
     Usage { rss_bytes: resident(), cpu_time: cpu_time() }
@@ -202,5 +213,10 @@ mod tests {
     fn this_process_uses_some_memory() {
         assert!(self_usage().rss_bytes.unwrap() > 100_000);
         assert!(self_usage().cpu_time.is_some());
+    }
+
+    #[test]
+    fn proc_is_that_of_this_pid_namespace() {
+        assert!(proc_is_ours());
     }
 }
