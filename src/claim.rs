@@ -290,7 +290,7 @@ impl<'a> Contender<'a> {
                 Found::Other(seen) => Err(Error::Unresponsive(seen)),
             };
         }
-        let seen = Box::new(inspect::inspect(self.place.clone(), Instant::now())?);
+        let seen = Box::new(inspect::inspect(&self.place, Instant::now())?);
         Err(match up {
             Up::Claiming => Error::Claiming(seen),
             Up::OtherMachine => Error::OtherMachine(seen),

@@ -42,7 +42,7 @@ impl Instance {
             return Ok(Found::of(&place, hail));
         }
         // What is said of nobody must have been looked at with care.
-        let seen = inspect::inspect(place.clone(), deadline)?;
+        let seen = inspect::inspect(&place, deadline)?;
         if seen.reached.is_some() {
             let hail = hail::hail(&place, Patience::until(deadline), None);
             return Ok(Found::of(&place, hail));

@@ -172,7 +172,7 @@ impl Incumbent {
     /// # Errors
     /// The directory may not be read any more. A holder that does not answer is a status too.
     pub fn status_blocking(&self, timeout: Duration) -> Result<Status, Error> {
-        inspect::inspect(self.place.clone(), Instant::now() + timeout).map(|seen| seen.status())
+        inspect::inspect(&self.place, Instant::now() + timeout).map(|seen| seen.status())
     }
 
     /// Asks for its status, within two seconds. Works on any executor.
@@ -189,7 +189,7 @@ impl Incumbent {
     /// # Errors
     /// The directory may not be read any more.
     pub fn inspect_blocking(&self, timeout: Duration) -> Result<Inspection, Error> {
-        inspect::inspect(self.place.clone(), Instant::now() + timeout)
+        inspect::inspect(&self.place, Instant::now() + timeout)
     }
 
     /// Hands it a message: this process's arguments, working directory, and a body. It answers with a code and a body.
@@ -300,6 +300,7 @@ impl Incumbent {
     }
 
     /// Waits until this holder does not hold the instance any more; `false`: it does at the deadline (none: for ever).
+    #[must_use = "it may still be there"]
     pub fn wait_gone_blocking(&self, deadline: Option<Instant>) -> bool {
         let far = Instant::now() + Duration::from_secs(365 * 24 * 3600);
         loop {

@@ -120,7 +120,7 @@ impl Instance {
     /// # Errors
     /// The directory may not be read ([`Error::is_not_allowed`]), or is none.
     pub fn inspect_blocking(&self, timeout: Duration) -> Result<Inspection, Error> {
-        inspect(self.place()?, Instant::now() + timeout)
+        inspect(&self.place()?, Instant::now() + timeout)
     }
 
     /// Looks at the instance, within two seconds; disturbs nothing. Works on any executor.
@@ -134,13 +134,13 @@ impl Instance {
 }
 
 /// Looks at a place until the deadline.
-pub(crate) fn inspect(place: Place, deadline: Instant) -> Result<Inspection, Error> {
-    may_look(&place)?;
+pub(crate) fn inspect(place: &Place, deadline: Instant) -> Result<Inspection, Error> {
+    may_look(place)?;
     let settled = deadline.min(Instant::now() + SETTLE);
     let ask = Request::Status(StatusRequest {});
     let mut pause = Duration::from_millis(1);
     loop {
-        let hail = hail::hail(&place, Patience::until(deadline), Some(&ask));
+        let hail = hail::hail(place, Patience::until(deadline), Some(&ask));
         let inspection = conclude(place.clone(), hail, deadline);
         let owned = !matches!(inspection.instance_lock(), LockOwner::None);
         let between =
@@ -181,7 +181,10 @@ pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspe
     let before = platform::mark_of(&place.record);
     let locks = pid_file::look(&place.pid);
     let process = |owner: LockOwner| match owner {
-        LockOwner::Pid(pid) => Process::of(pid).ok().flatten(),
+        LockOwner::Pid(pid) => Process::of(pid).ok().flatten().map(|mut process| {
+            process.check_frozen();
+            process
+        }),
         _ => None,
     };
     let past = Record::read(&place.record);
@@ -324,7 +327,7 @@ impl Inspection {
     }
 
     /// How and when the recorded generation ended, as it looks now.
-    pub(crate) fn end_of(&self, record: &Record) -> (End, Option<i64>) {
+    pub(crate) fn end_of(record: &Record) -> (End, Option<i64>) {
         record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time())
     }
 
@@ -361,22 +364,28 @@ impl Inspection {
                 format!("{who} is {}: {pid}", self.state.as_str())
             }
             State::Unresponsive => {
-                let why = match self.owner.as_ref().map(|process| process.state) {
-                    Some(ProcessState::Stopped) => "is stopped (SIGSTOP or Ctrl-Z)",
-                    Some(ProcessState::Traced) => "is stopped by a debugger",
-                    Some(ProcessState::Frozen) => "is frozen (cgroup)",
-                    Some(ProcessState::Ending) => "is ending",
-                    Some(ProcessState::Running) | None => "does not answer",
-                };
+                let state = self.owner.as_ref().map(|process| process.state);
+                let why = state.and_then(state_words).unwrap_or("does not answer");
                 format!("{who} is held by {}, which {why}", self.lock_owner_words())
             }
             State::Unknown => self.about_the_unknown(&who),
         }
     }
 
+    /// Who is claiming, in one sentence, for a contender that could not get the claim lock.
+    #[must_use]
+    pub fn claim_sentence(&self) -> String {
+        if self.claim_lock() == LockOwner::None {
+            return format!("`{}` was being claimed by others all the time; try again", self.place.name);
+        }
+        let state = self.claimer.as_ref().map(|process| process.state);
+        let doing = state.and_then(state_words).unwrap_or("has not finished");
+        format!("`{}` is being claimed by {}, which {doing}", self.place.name, self.claimer_words())
+    }
+
     fn about_the_crash(&self, who: &str) -> String {
         let Past::Record(record) = &self.past else { return format!("{who} is not running") };
-        let how = match self.end_of(record).0 {
+        let how = match Self::end_of(record).0 {
             End::HostRestarted => "ended when the host restarted",
             _ => "ended without releasing it",
         };
@@ -464,6 +473,17 @@ impl Inspection {
     #[must_use]
     pub fn instance_id(&self) -> Option<InstanceId> {
         self.reached.as_ref().map(|reached| InstanceId::from_bytes(reached.instance_id))
+    }
+}
+
+/// Why a process cannot answer, where the kernel knows.
+fn state_words(state: ProcessState) -> Option<&'static str> {
+    match state {
+        ProcessState::Stopped => Some("is stopped (SIGSTOP or Ctrl-Z)"),
+        ProcessState::Traced => Some("is stopped by a debugger"),
+        ProcessState::Frozen => Some("is frozen (cgroup)"),
+        ProcessState::Ending => Some("is ending"),
+        ProcessState::Running => None,
     }
 }
 

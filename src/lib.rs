@@ -21,7 +21,6 @@ mod lossy;
 mod pid_file;
 mod platform;
 mod process;
-mod race;
 mod record;
 mod release;
 mod serve;
@@ -29,6 +28,7 @@ mod status;
 pub mod text;
 mod tick;
 mod timestamp;
+mod visit;
 mod whole_file;
 mod won;
 

@@ -49,7 +49,18 @@ struct Row {
     /// The one that is open, also for those who only look.
     file: Arc<Owned<File>>,
     /// Descriptors of the same file that were opened by mistake; closing one would lose the locks.
-    kept: Vec<File>,
+    kept: Vec<Owned<File>>,
+}
+
+impl Row {
+    /// Tells whether the program has not closed the file underneath, and its locks with it.
+    fn is_intact(&self) -> bool {
+        self.file.is_intact()
+    }
+
+    fn keep(&mut self, file: File) {
+        self.kept.extend(Owned::new(file));
+    }
 }
 
 fn table() -> MutexGuard<'static, HashMap<FileId, Row>> {
@@ -83,7 +94,7 @@ impl PidFile {
         let io = |source| Error::io("open the pid file", path, source);
         if let Some(facts) = platform::at(path).map_err(io)? {
             refuse_unless_plain(path, &facts)?;
-            if table().contains_key(&facts.id) {
+            if table().get(&facts.id).is_some_and(Row::is_intact) {
                 return Ok(Opened::Ours);
             }
         }
@@ -104,8 +115,8 @@ impl PidFile {
         };
         let facts = platform::of(&file).map_err(io)?;
         let mut table = table();
-        if let Some(row) = table.get_mut(&facts.id) {
-            row.kept.push(file); // the path came to name it between the look and the opening
+        if let Some(row) = table.get_mut(&facts.id).filter(|row| row.is_intact()) {
+            row.keep(file); // the path came to name it between the look and the opening
             return Ok(Opened::Ours);
         }
         refuse_unless_plain(path, &facts)?; // closes it, under the table's lock, and nobody here had its locks
@@ -142,11 +153,6 @@ impl PidFile {
         if let Ok(file) = self.file.get() {
             let _ = platform::unlock(file, which.offset());
         }
-    }
-
-    /// Who has a lock, as the kernel says; this process counts.
-    pub(crate) fn owner(&self, which: Which) -> io::Result<LockOwner> {
-        platform::lock_owner(self.file.get()?, which.offset())
     }
 
     /// Tells whether the descriptor is still open, and the path still names its file.
@@ -195,7 +201,10 @@ impl Drop for PidFile {
             let mut table = table();
             self.unlock(Which::Claim);
             self.unlock(Which::Instance);
-            drop(table.remove(&self.id()));
+            // If the program closed it underneath, the row may be that of the file which was opened in its place.
+            if table.get(&self.id()).is_some_and(|row| Arc::ptr_eq(&row.file, &self.file)) {
+                drop(table.remove(&self.id()));
+            }
         }
     }
 }
@@ -237,7 +246,7 @@ fn with_file<T>(path: &Path, look: impl FnOnce(&File, FileId) -> io::Result<T>) 
     if facts.kind != Kind::File {
         return Err(io::Error::other(format!("{} is there, not a pid file", facts.kind.words())));
     }
-    if let Some(row) = table().get(&facts.id) {
+    if let Some(row) = table().get(&facts.id).filter(|row| row.is_intact()) {
         return look(row.file.get()?, facts.id).map(Some);
     }
     let file = match platform::open_to_look(path) {
@@ -249,7 +258,7 @@ fn with_file<T>(path: &Path, look: impl FnOnce(&File, FileId) -> io::Result<T>) 
     let seen = look(&file, id);
     let mut table = table();
     match table.get_mut(&id) {
-        Some(row) => row.kept.push(file),
+        Some(row) => row.keep(file),
         None => drop(file), // under the table's lock, so that no claim begins between the look and the closing
     }
     seen.map(Some)

@@ -212,7 +212,7 @@ fn previous(seen: &Inspection) -> Option<Previous> {
             None
         }
         (Past::Record(record), _) if !seen.holds_as_recorded() => {
-            let (end, ended_at_us) = seen.end_of(record);
+            let (end, ended_at_us) = Inspection::end_of(record);
             Some(Previous {
                 pid: record.pid,
                 generation: record.generation,

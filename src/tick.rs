@@ -113,10 +113,9 @@ fn mend(held: &Arc<Held>, care: Care) {
 }
 
 fn follow(held: &Arc<Held>, seen: Judged) {
-    match decide::judge(seen) {
-        Care::StepDown => release::step_down(held),
-        // The next tick takes the lock that came free, and heals what is to be healed.
-        Care::Heal | Care::Wait | Care::Nothing | Care::Judge => {}
+    // Whatever else: the next tick takes the lock if it came free, and heals what is to be healed.
+    if decide::judge(seen) == Care::StepDown {
+        release::step_down(held);
     }
 }
 
@@ -197,21 +196,18 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     if *held.life.borrow() != Life::Holding {
         return Ok(()); // released meanwhile; what was taken here goes with the file
     }
-    match fresh {
-        Some(file) => {
-            // What the program closed underneath has no locks left to keep.
-            core.files.retain(PidFile::is_intact);
-            core.files.push_front(file);
-        }
-        None => {
-            // The path names a file of ours: the first one, or an older one that was moved back.
-            let at = core.files.iter().position(PidFile::is_at_its_path);
-            let Some(file) = at.and_then(|at| core.files.remove(at)) else { return Ok(()) };
-            let taken = claim::try_lock(&file, Which::Claim)? == Lock::Taken;
-            core.files.push_front(file);
-            if !taken {
-                return Ok(());
-            }
+    if let Some(file) = fresh {
+        // What the program closed underneath has no locks left to keep.
+        core.files.retain(PidFile::is_intact);
+        core.files.push_front(file);
+    } else {
+        // The path names a file of ours: the first one, or an older one that was moved back.
+        let at = core.files.iter().position(PidFile::is_at_its_path);
+        let Some(file) = at.and_then(|at| core.files.remove(at)) else { return Ok(()) };
+        let taken = claim::try_lock(&file, Which::Claim)? == Lock::Taken;
+        core.files.push_front(file);
+        if !taken {
+            return Ok(());
         }
     }
     let healed = put_back(held, &mut core);

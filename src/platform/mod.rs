@@ -22,8 +22,7 @@ mod unix;
 pub(crate) use unix::plain_files::testing;
 #[cfg(unix)]
 pub(crate) use unix::{
-    async_socket::{Accepting, Guest, Listener, Waker, Wakes},
-    block_signals_here, effective_user, exit_now,
+    block_signals_here, effective_user,
     files::{
         Facts, FileId, Kind, Mark, at, behind, give_to, id_of, make_private_directory, mark_of,
         means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
@@ -33,6 +32,7 @@ pub(crate) use unix::{
     owned::Owned,
     per_process::PerProcess,
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
+    served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
     socket::{
         Address, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect, listen_on,
         rename_into_place,
@@ -46,7 +46,7 @@ mod linux;
 pub(crate) use linux::{
     process,
     system::{
-        self, boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, runtime_dir,
+        boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, runtime_dir,
         self_usage, supervisor,
     },
 };
@@ -57,7 +57,6 @@ mod bsd;
 pub(crate) use bsd::{
     process,
     system::{
-        self, boot_id, boot_time, default_state_dir, file_system, machine_id, runtime_dir, self_usage,
-        supervisor,
+        boot_id, boot_time, default_state_dir, file_system, machine_id, runtime_dir, self_usage, supervisor,
     },
 };

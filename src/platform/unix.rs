@@ -3,12 +3,12 @@
 //! Small pieces for `process` and `system`, which re-export them: there is one way to a name, and it's theirs. The choice between several
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
-pub(crate) mod async_socket;
 pub(crate) mod files;
 pub(crate) mod locks;
 pub(crate) mod owned;
 pub(crate) mod per_process;
 pub(crate) mod plain_files;
+pub(crate) mod served;
 pub(crate) mod socket;
 
 use std::ffi::OsString;
@@ -114,12 +114,6 @@ pub(crate) fn is_own_dir(path: &Path, uid: u32) -> bool {
 /// User and system time of this process (`clock_gettime(2)`, `CLOCK_PROCESS_CPUTIME_ID`: no file is opened).
 pub(crate) fn cpu_time() -> Option<Duration> {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()
-}
-
-/// Ends this process at once: no destructors, no exit handlers, no flushing (`_exit(2)`). For who must not run any of the program's code.
-pub(crate) fn exit_now(code: i32) -> ! {
-    // SAFETY: _exit takes any number, touches no memory of ours and doesn't return.
-    unsafe { nix::libc::_exit(code) }
 }
 
 /// An error of a call that was interrupted by lack of something, which says nothing about what was asked for.

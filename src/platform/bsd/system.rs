@@ -16,7 +16,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
 #[allow(unused_imports)]
-pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, exit_now, host_name, user_name};
+pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, host_name, user_name};
 
 const IS_MAC: bool = cfg!(target_os = "macos");
 
@@ -114,14 +114,6 @@ pub(crate) fn file_system(path: &Path) -> io::Result<FileSystem> {
     Ok(described(&statfs(path)?))
 }
 
-/// What an open file lies on.
-///
-/// # Errors
-/// As `fstatfs(2)`.
-pub(crate) fn file_system_of(file: impl AsFd) -> io::Result<FileSystem> {
-    Ok(described(&fstatfs(file)?))
-}
-
 fn described(found: &StatFs) -> FileSystem {
     #[allow(clippy::cast_sign_loss)] // C's char has a sign on some architectures.
     let name: Vec<u8> =
@@ -141,16 +133,6 @@ pub(crate) fn supervisor() -> Option<Supervisor> {
         unit: Some(label),
         user: !getuid().is_root(),
     })
-}
-
-impl Supervisor {
-    /// What to type to have it start us anew; none if it isn't known as what it runs us.
-    ///
-    /// A daemon with a `UserName` runs in the system's domain, which can't be seen from inside: `user` is then wrong.
-    pub(crate) fn restart_command(&self) -> Option<String> {
-        let domain = if self.user { format!("gui/{}", getuid().as_raw()) } else { "system".to_owned() };
-        self.unit.as_ref().map(|unit| format!("launchctl kickstart -k {domain}/{unit}"))
-    }
 }
 
 /// Memory and cpu time of this process.

@@ -6,11 +6,10 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, StatFs, fstatfs, readlinkat_raw, statfs};
+use rustix::fs::{CWD, StatFs, readlinkat_raw, statfs};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::cgroup::own_unit;
@@ -18,7 +17,7 @@ use super::magic::name_and_shared;
 use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
 #[allow(unused_imports)]
-pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, exit_now, host_name, user_name};
+pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, host_name, user_name};
 
 /// Whether `/proc` is there and numbers processes as we do: one mounted from another pid namespace describes strangers.
 pub(super) fn proc_is_ours() -> bool {
@@ -88,14 +87,6 @@ pub(crate) fn file_system(path: &Path) -> io::Result<FileSystem> {
     Ok(described(&statfs(path)?))
 }
 
-/// What an open file lies on.
-///
-/// # Errors
-/// As `fstatfs(2)`.
-pub(crate) fn file_system_of(file: impl AsFd) -> io::Result<FileSystem> {
-    Ok(described(&fstatfs(file)?))
-}
-
 fn described(found: &StatFs) -> FileSystem {
     // All numbers have 32 bits; the field has more on some architectures, and a sign on others.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -118,14 +109,6 @@ fn supervisor_if(
     Some(Supervisor { kind: "systemd", unit, user })
 }
 
-impl Supervisor {
-    /// What to type to have it start us anew; none if it isn't known as what it runs us.
-    pub(crate) fn restart_command(&self) -> Option<String> {
-        let manager = if self.user { " --user" } else { "" };
-        self.unit.as_ref().map(|unit| format!("systemctl{manager} restart {unit}"))
-    }
-}
-
 /// Memory and cpu time of this process: one small file and one clock.
 pub(crate) fn self_usage() -> Usage {
     let resident = || {
@@ -141,7 +124,7 @@ pub(crate) fn self_usage() -> Usage {
 
 /// Tells whether a user id only says that the user has no number in this user namespace (the overflow uid).
 ///
-/// Sources: user_namespaces(7); `/proc/sys/kernel/overflowuid` is 65534 unless somebody changed it. In the first
+/// Sources: `user_namespaces(7)`; `/proc/sys/kernel/overflowuid` is 65534 unless somebody changed it. In the first
 /// namespace, which maps everything, 65534 is a user like any other.
 pub(crate) fn is_nobody_here(uid: u32) -> bool {
     uid == 65534
@@ -194,18 +177,20 @@ mod tests {
         let pid = std::process::id();
         let unit = || Some(("gateway.service".to_owned(), true));
         let found = supervisor_if(Some(pid.to_string()), unit).unwrap();
-        assert_eq!(found.restart_command().as_deref(), Some("systemctl --user restart gateway.service"));
+        assert_eq!(
+            (found.kind, found.unit.as_deref(), found.user),
+            ("systemd", Some("gateway.service"), true)
+        );
         assert_eq!(supervisor_if(Some((pid + 1).to_string()), unit), None);
         assert_eq!(supervisor_if(Some("x".to_owned()), unit), None);
         assert_eq!(supervisor_if(None, unit), None);
-        assert_eq!(supervisor_if(Some(pid.to_string()), || None).unwrap().restart_command(), None);
+        assert_eq!(supervisor_if(Some(pid.to_string()), || None).unwrap().unit, None);
     }
 
     #[test]
-    fn a_file_system_is_the_same_by_path_and_by_descriptor() {
+    fn a_file_system_has_a_name_and_nothing_has_none() {
         let dir = tempfile::tempdir().unwrap();
-        let by_path = file_system(dir.path()).unwrap();
-        assert_eq!(by_path, file_system_of(fs::File::open(dir.path()).unwrap()).unwrap());
+        assert!(!file_system(dir.path()).unwrap().name.is_empty());
         assert_eq!(file_system(Path::new("/proc/nobody")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 

@@ -7,7 +7,7 @@ use std::{
     io,
     os::{
         fd::AsFd,
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::Path,
 };
@@ -16,11 +16,11 @@ use nix::{errno::Errno, libc};
 
 /// Which file it is, on this system and while it exists: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FileId {
+pub(crate) struct FileId {
     /// The device.
-    pub dev: u64,
+    pub(crate) dev: u64,
     /// The inode on it.
-    pub ino: u64,
+    pub(crate) ino: u64,
 }
 
 /// What kind of thing a path names.
@@ -59,14 +59,12 @@ pub(crate) struct Facts {
 
 impl Facts {
     fn from(meta: &Metadata) -> Self {
-        let kind = match meta.mode() & u32::from(libc::S_IFMT) {
-            m if m == u32::from(libc::S_IFREG) => Kind::File,
-            m if m == u32::from(libc::S_IFDIR) => Kind::Directory,
-            m if m == u32::from(libc::S_IFSOCK) => Kind::Socket,
-            m if m == u32::from(libc::S_IFLNK) => Kind::Link,
-            m if m == u32::from(libc::S_IFIFO) => Kind::Other("a named pipe"),
-            m if m == u32::from(libc::S_IFBLK) || m == u32::from(libc::S_IFCHR) => Kind::Other("a device"),
-            _ => Kind::Other("something unknown"),
+        let kind = match meta.file_type() {
+            kind if kind.is_file() => Kind::File,
+            kind if kind.is_dir() => Kind::Directory,
+            kind if kind.is_socket() => Kind::Socket,
+            kind if kind.is_symlink() => Kind::Link,
+            kind => Kind::Other(super::plain_files::kind_of(kind)),
         };
         Self {
             id: FileId { dev: meta.dev(), ino: meta.ino() },

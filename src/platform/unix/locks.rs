@@ -55,7 +55,9 @@ pub(crate) fn owner(file: &File, offset: i64) -> io::Result<LockOwner> {
     #[cfg(not(target_os = "linux"))]
     let asked = fcntl(file.as_fd(), FcntlArg::F_GETLK(&mut range));
     asked?;
-    if i32::from(range.l_type) == i32::from(libc::F_UNLCK as i16) {
+    #[allow(clippy::cast_lossless, clippy::unnecessary_cast)] // the types differ between systems
+    let free = range.l_type as i32 == libc::F_UNLCK as i32;
+    if free {
         return Ok(LockOwner::None);
     }
     Ok(match u32::try_from(range.l_pid) {

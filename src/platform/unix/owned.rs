@@ -4,11 +4,7 @@
 //! files of their own. Closing, reading or writing such a number would hit the program's file, so each use asks
 //! `fstat(2)` first. Sockets and files have an inode of their own, which is the identity.
 
-use std::{
-    io,
-    mem::ManuallyDrop,
-    os::fd::{AsFd, AsRawFd, RawFd},
-};
+use std::{io, mem::ManuallyDrop, os::fd::AsFd};
 
 use super::files::{FileId, id_of};
 
@@ -34,16 +30,14 @@ impl<T: AsFd> Owned<T> {
         id_of(&*self.inner).is_ok_and(|id| id == self.id)
     }
 
+    /// What it owns, unchecked: only to wait for it, which changes nothing, whoever's it is by now.
+    pub(crate) fn peek(&self) -> &T {
+        &self.inner
+    }
+
     /// What it owns, or an error when the program has closed it underneath.
     pub(crate) fn get(&self) -> io::Result<&T> {
         if self.is_intact() { Ok(&self.inner) } else { Err(lost()) }
-    }
-}
-
-impl<T: AsFd + AsRawFd> Owned<T> {
-    /// The bare number, to register it; whoever uses it asks [`Owned::get`] first.
-    pub(crate) fn raw(&self) -> RawFd {
-        self.inner.as_raw_fd()
     }
 }
 

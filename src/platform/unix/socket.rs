@@ -237,6 +237,15 @@ impl Stream {
     }
 }
 
+/// The time until a deadline, for `poll(2)`.
+pub(super) fn until(deadline: Instant) -> Timespec {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    }
+}
+
 /// Waits until the socket is ready or the process has ended: (ready, ended). Both false: the deadline has passed.
 fn wait(
     socket: &UnixStream,
@@ -245,13 +254,7 @@ fn wait(
     deadline: Option<Instant>,
 ) -> io::Result<(bool, bool)> {
     loop {
-        let timeout = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            }
-        });
+        let timeout = deadline.map(until);
         let mut fds = vec![PollFd::new(socket, flags)];
         if let Some(process) = watched {
             fds.push(PollFd::new(process, PollFlags::IN));

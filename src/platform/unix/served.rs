@@ -1,0 +1,148 @@
+//! The answering thread's side of local sockets: accept, read and write without blocking, and wait for many at once.
+//!
+//! `poll(2)` and not an event queue, because a queue is a descriptor too: a program that closes every descriptor above
+//! 2 and gets the numbers back would have its own files closed and written to by it. With `poll` there is nothing but
+//! the sockets, and each is checked to be still ours before it is touched.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::unix::net::{UnixListener, UnixStream},
+    sync::Arc,
+    time::Instant,
+};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::{
+    owned::Owned,
+    socket::{NO_SIGNAL, Peer, peer_of, stop_listening, until},
+};
+
+/// A socket that listens; shared between the thread that serves it and the one that shuts it down.
+#[derive(Debug, Clone)]
+pub(crate) struct Listener(Arc<Owned<UnixListener>>);
+
+impl Listener {
+    pub(crate) fn new(listener: Owned<UnixListener>) -> Self {
+        Self(Arc::new(listener))
+    }
+
+    /// Tells whether the program has not closed the descriptor underneath.
+    pub(crate) fn is_intact(&self) -> bool {
+        self.0.is_intact()
+    }
+
+    /// Stops listening for good; connections that wait are closed.
+    pub(crate) fn shut_down(&self) {
+        if let Ok(listener) = self.0.get() {
+            stop_listening(listener);
+        }
+    }
+
+    /// The next connection that waits, if one does.
+    pub(crate) fn accept(&self) -> io::Result<Option<Guest>> {
+        let Some((stream, _)) = unless_it_would_block(self.0.get()?.accept())? else { return Ok(None) };
+        stream.set_nonblocking(true)?;
+        Ok(Some(Guest(Owned::new(stream)?)))
+    }
+}
+
+fn unless_it_would_block<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The server's end of a connection.
+#[derive(Debug)]
+pub(crate) struct Guest(Owned<UnixStream>);
+
+impl Guest {
+    pub(crate) fn peer(&self) -> io::Result<Peer> {
+        peer_of(self.0.get()?)
+    }
+
+    /// Reads what there is. `Some(0)`: the other side has closed; none: there is nothing yet.
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        unless_it_would_block(self.0.get()?.read(into))
+    }
+
+    /// Writes what there is room for; none: there is no room.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        unless_it_would_block(self.0.get()?.write(bytes))
+    }
+}
+
+/// Wakes the answering thread from another: a pair of sockets, each checked before it is used.
+#[derive(Debug)]
+pub(crate) struct Waker(Owned<UnixStream>);
+
+/// The answering thread's end of a [`Waker`].
+#[derive(Debug)]
+pub(crate) struct Wakes(Owned<UnixStream>);
+
+impl Waker {
+    pub(crate) fn pair() -> io::Result<(Self, Wakes)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        Ok((Self(Owned::new(ours)?), Wakes(Owned::new(theirs)?)))
+    }
+
+    /// Wakes; a full buffer means that it is awake already.
+    pub(crate) fn wake(&self) {
+        if let Ok(socket) = self.0.get() {
+            let _ = rustix::net::send(socket, &[0], NO_SIGNAL);
+        }
+    }
+}
+
+impl Wakes {
+    /// Tells whether the program has not closed the descriptor underneath.
+    pub(crate) fn is_intact(&self) -> bool {
+        self.0.is_intact()
+    }
+
+    /// Takes note of having been woken.
+    pub(crate) fn clear(&self) {
+        if let Ok(mut socket) = self.0.get() {
+            while matches!(socket.read(&mut [0; 64]), Ok(count) if count > 0) {}
+        }
+    }
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Awaited<'a> {
+    Wakes(&'a Wakes),
+    Listener(&'a Listener),
+    /// Something to read.
+    Reading(&'a Guest),
+    /// Room to write.
+    Writing(&'a Guest),
+    /// Only the end of the connection.
+    Leaving(&'a Guest),
+}
+
+/// Waits until something is ready, or the deadline (none: for ever); tells which are. A closed one counts as ready.
+pub(crate) fn wait_for_any(awaited: &[Awaited<'_>], deadline: Option<Instant>) -> io::Result<Vec<bool>> {
+    let mut fds: Vec<PollFd<'_>> = awaited
+        .iter()
+        .map(|awaited| match awaited {
+            Awaited::Wakes(wakes) => PollFd::new(wakes.0.peek(), PollFlags::IN),
+            Awaited::Listener(listener) => PollFd::new(listener.0.peek(), PollFlags::IN),
+            Awaited::Reading(guest) => PollFd::new(guest.0.peek(), PollFlags::IN),
+            Awaited::Writing(guest) => PollFd::new(guest.0.peek(), PollFlags::OUT),
+            Awaited::Leaving(guest) => PollFd::new(guest.0.peek(), PollFlags::empty()),
+        })
+        .collect();
+    match poll(&mut fds, deadline.map(until).as_ref()) {
+        Ok(_) => Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect()),
+        Err(rustix::io::Errno::INTR) => Ok(vec![false; awaited.len()]),
+        Err(errno) => Err(errno.into()),
+    }
+}

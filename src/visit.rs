@@ -1,0 +1,271 @@
+//! A conversation with one client, without I/O: bytes in, bytes out, and when it is over.
+//!
+//! Requests are answered in their order. A client that says nothing, or half a frame, or does not read its answers, is
+//! let go of after a while; one that is owed an answer, or watches, may stay. Nothing here touches a disk, and no word
+//! comes from a holder that does not hold. Proven by `tests/hostile.rs`.
+
+use std::time::{Duration, Instant};
+
+use incumbent_proto::{
+    Answer, DirId, FrameBuffer, Identity, MIN_VERSION, Outcome, Phase, Pong, Progress, ProgressPhase,
+    Refused, Reply, Request, Stop, Stopping, VERSION, Why,
+};
+
+use crate::{
+    answer::Ticket,
+    held::{Held, StopAsked},
+    holder::Message,
+    platform::Peer,
+};
+
+/// For so long a connection may say nothing.
+const SILENCE: Duration = Duration::from_secs(10);
+/// For so long half a frame may stay half, and a reply unread.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// What is being done for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// It asks, and is answered at once.
+    Listening,
+    /// The program has its message.
+    AwaitingAnswer(Ticket),
+    /// It is told every change of the status.
+    Watching,
+    /// It asked for the stop, and is told how that goes.
+    Stopping,
+}
+
+/// A conversation with one client.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    peer: Peer,
+    heard: FrameBuffer,
+    said: Vec<u8>,
+    doing: Doing,
+    /// A change came while the last words were unread; they are not piled up.
+    outdated: bool,
+    /// When it last said something, or read something.
+    last_word: Instant,
+    over: bool,
+}
+
+impl Visit {
+    pub(crate) fn new(peer: Peer, now: Instant) -> Self {
+        Self {
+            peer,
+            heard: FrameBuffer::new(),
+            said: Vec::new(),
+            doing: Doing::Listening,
+            outdated: false,
+            last_word: now,
+            over: false,
+        }
+    }
+
+    /// Takes in what the client said, and answers.
+    pub(crate) fn hear(&mut self, bytes: &[u8], held: &Held, tickets: &mut Ticket, now: Instant) {
+        self.last_word = now;
+        self.heard.extend(bytes);
+        self.go_on(held, tickets);
+    }
+
+    /// Answers what was heard, one request after the other, while nothing is owed.
+    fn go_on(&mut self, held: &Held, tickets: &mut Ticket) {
+        while self.doing == Doing::Listening && !self.over {
+            let request = match self.heard.next_frame() {
+                Ok(None) => return,
+                Ok(Some(frame)) => Request::decode(&frame),
+                Err(malformed) => Err(malformed),
+            };
+            if !held.is_holding() {
+                self.over = true;
+                return;
+            }
+            match request {
+                Ok(request) => self.grant(request, held, tickets),
+                Err(malformed) => {
+                    self.say(&malformed.reply());
+                    self.over = malformed.is_fatal();
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        let bytes = reply.encode().or_else(|_| {
+            let note = "the answer is longer than the protocol allows".to_owned();
+            Reply::Refused(Refused { why: Why::Other, note }).encode()
+        });
+        self.said.extend(bytes.unwrap_or_default());
+    }
+
+    fn refuse(&mut self, why: Why, note: &str) {
+        self.say(&Reply::Refused(Refused { why, note: note.to_owned() }));
+    }
+
+    fn grant(&mut self, request: Request, held: &Held, tickets: &mut Ticket) {
+        match request {
+            Request::Ping(ping) => {
+                let dir = held.place.dir_id().map(|id| DirId { dev: id.dev, ino: id.ino });
+                let (name, instance_id) = (held.place.name.clone(), held.id.to_bytes());
+                self.say(&Reply::Pong(Pong { nonce: ping.nonce, instance_id, name, dir }));
+            }
+            Request::Identify(_) => self.say(&Reply::Identity(Identity {
+                pid: held.process,
+                instance_id: held.id.to_bytes(),
+                version: held.version.clone(),
+                min_protocol: MIN_VERSION,
+                max_protocol: VERSION,
+                name: held.place.name.clone(),
+                generation: held.generation,
+                started_at_us: held.started_at_us,
+            })),
+            Request::Status(_) => self.say(&Reply::StatusIs(Box::new(held.status()))),
+            Request::Watch(_) => {
+                self.doing = Doing::Watching;
+                self.say(&Reply::StatusIs(Box::new(held.status())));
+            }
+            Request::Stop(stop) => self.stop(stop, held),
+            Request::Send(send) => self.hand_over(send, held, tickets),
+        }
+    }
+
+    /// Passes the wish to the program, and says how long it has.
+    fn stop(&mut self, stop: Stop, held: &Held) {
+        let grace = (stop.grace_ms != Stop::HOLDERS_GRACE).then(|| Duration::from_millis(stop.grace_ms));
+        let (reason, pid, command) = (stop.reason, self.peer.pid, stop.command);
+        let asked = StopAsked { reason, grace, at: Instant::now(), pid, command };
+        match held.begin_stop(asked, stop.if_idle) {
+            Ok(grace) => {
+                self.doing = Doing::Stopping;
+                self.say(&Reply::Stopping(Stopping {
+                    outcome: Outcome::Acknowledged,
+                    grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+                    busy: *held.busy.borrow(),
+                    note: String::new(),
+                }));
+                self.say(&Reply::Progress(progress(held)));
+            }
+            Err(busy) => self.say(&Reply::Stopping(Stopping {
+                outcome: Outcome::Busy,
+                grace_ms: 0,
+                busy,
+                note: format!("{busy} in flight"),
+            })),
+        }
+    }
+
+    /// Gives the message to the program, if it takes any.
+    fn hand_over(&mut self, send: incumbent_proto::Send, held: &Held, tickets: &mut Ticket) {
+        let face = held.face();
+        let (draining, messages) = (face.draining, face.messages.clone());
+        drop(face);
+        if draining {
+            return self.refuse(Why::Stopping, "it is stopping");
+        }
+        *tickets += 1;
+        let handed =
+            messages.is_some_and(|messages| messages.send(Message::new(send, self.peer, *tickets)).is_ok());
+        if handed {
+            self.doing = Doing::AwaitingAnswer(*tickets);
+        } else {
+            self.refuse(Why::NoMessages, "it takes no messages");
+        }
+    }
+
+    /// Says the program's answer, if it is this client's message that was answered.
+    pub(crate) fn answered(
+        &mut self,
+        ticket: Ticket,
+        answer: Option<&(i32, Vec<u8>)>,
+        held: &Held,
+        tickets: &mut Ticket,
+    ) {
+        if self.doing != Doing::AwaitingAnswer(ticket) {
+            return;
+        }
+        self.doing = Doing::Listening;
+        self.last_word = Instant::now();
+        match answer {
+            Some((code, body)) => self.say(&Reply::Answer(Answer { code: *code, body: body.clone() })),
+            None => self.refuse(Why::Other, "it dropped the message without an answer"),
+        }
+        self.go_on(held, tickets);
+    }
+
+    /// Says what has changed, to who wants to know.
+    pub(crate) fn changed(&mut self, held: &Held) {
+        if !matches!(self.doing, Doing::Watching | Doing::Stopping) {
+            return;
+        }
+        if !self.said.is_empty() {
+            self.outdated = true;
+            return;
+        }
+        self.last_word = Instant::now(); // it is not the client's fault that nothing changed
+        match self.doing {
+            Doing::Watching => self.say(&Reply::StatusIs(Box::new(held.status()))),
+            _ => self.say(&Reply::Progress(progress(held))),
+        }
+    }
+
+    /// What is to be written.
+    pub(crate) fn to_write(&self) -> &[u8] {
+        &self.said
+    }
+
+    /// So much of it was written.
+    pub(crate) fn wrote(&mut self, count: usize, held: &Held, now: Instant) {
+        self.said.drain(..count);
+        self.last_word = now;
+        if self.said.is_empty() && std::mem::take(&mut self.outdated) {
+            self.changed(held);
+        }
+    }
+
+    /// Tells whether it may speak now: everything said before was read, and nothing is owed.
+    pub(crate) fn may_be_heard(&self) -> bool {
+        self.said.is_empty() && !self.over && self.doing == Doing::Listening
+    }
+
+    /// Tells whether it asks nothing and is owed nothing, so that it is the one that makes room.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.said.is_empty() && self.doing == Doing::Listening
+    }
+
+    pub(crate) fn last_word(&self) -> Instant {
+        self.last_word
+    }
+
+    /// When it is let go of if nothing happens until then.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.doing {
+            _ if !self.said.is_empty() => Some(self.last_word + STALLED),
+            Doing::Listening if self.heard.is_mid_frame() => Some(self.last_word + STALLED),
+            Doing::Listening => Some(self.last_word + SILENCE),
+            Doing::AwaitingAnswer(_) | Doing::Watching | Doing::Stopping => None,
+        }
+    }
+
+    /// Tells whether nothing more is to be said.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over && self.said.is_empty()
+    }
+}
+
+fn progress(held: &Held) -> Progress {
+    let busy = *held.busy.borrow();
+    let remaining = held.stop.borrow().as_ref().map_or(Duration::ZERO, StopAsked::remaining);
+    let face = held.face();
+    Progress {
+        phase: match face.phase {
+            _ if face.draining => ProgressPhase::Draining,
+            Phase::Starting => ProgressPhase::Starting,
+            Phase::Ready | Phase::Draining => ProgressPhase::Ready,
+        },
+        remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+        busy: face.counts_work.then_some(busy),
+        note: face.note.clone().unwrap_or_default(),
+    }
+}
