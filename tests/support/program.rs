@@ -210,3 +210,33 @@ pub fn lock_owner_at(path: &Path, offset: i64) -> Option<i32> {
     fcntl::fcntl(&file, fcntl::FcntlArg::F_GETLK(&mut range)).expect("locks can be asked for");
     (range.l_type != libc::F_UNLCK as i16).then_some(range.l_pid)
 }
+
+/// The role of a holder that does what it is told, and says when it is deposed.
+pub fn holder(dir: &Path) {
+    let instance = instance(dir);
+    let mut held = Some(won(instance.claim_blocking()));
+    tell(format!("holding {}", held.as_ref().map_or(0, Holder::generation)));
+    for order in orders() {
+        match order.as_str() {
+            // Closing any descriptor of it loses the process's locks on it: the holder is robbed.
+            "rob" => drop(std::fs::File::open(dir.join("a.pid")).expect("it is there")),
+            "rob-and-stop" => {
+                drop(std::fs::File::open(dir.join("a.pid")).expect("it is there"));
+                nix::sys::signal::raise(Signal::SIGSTOP).expect("stopped");
+            }
+            "claim" => drop(lost(instance.claim_blocking())),
+            "inspect" => {
+                let seen = instance.inspect_blocking(WATCHDOG).expect("it can be looked at");
+                assert_eq!(seen.state(), incumbent::State::Starting);
+            }
+            "holding?" => assert!(held.as_ref().is_some_and(Holder::is_holding)),
+            "wait-deposed" => {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+                runtime.block_on(held.as_ref().expect("held").deposed());
+            }
+            "release" => held.take().expect("once").release_blocking().expect("released"),
+            other => panic!("no order {other}"),
+        }
+        tell(format!("{order}: done"));
+    }
+}

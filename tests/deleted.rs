@@ -1,0 +1,90 @@
+//! Files deleted, moved and replaced under a living holder: on Linux no second one gets in, and the files come back.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap, unreachable_pub)] // A test fails so.
+
+#[path = "support/program.rs"]
+mod program;
+
+use std::{fs, path::Path, time::Instant};
+
+use incumbent::State;
+use program::{Program, eventually, instance, lock_owner, lost, won};
+
+#[test]
+fn role() {
+    let Some((name, dir)) = program::role() else { return };
+    match name.as_str() {
+        "holder" => program::holder(&dir),
+        other => panic!("no role {other}"),
+    }
+}
+
+fn is_whole(dir: &Path, pid: u32) -> bool {
+    lock_owner(dir) == Some(pid as i32)
+        && fs::read_to_string(dir.join("a.pid")).is_ok_and(|text| text == format!("{pid}\n"))
+        && dir.join("a.json").exists()
+        && std::os::unix::net::UnixStream::connect(dir.join("a.sock")).is_ok()
+}
+
+#[test]
+fn deleted_files_let_nobody_in_and_come_back_within_two_seconds() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("place");
+    let mut holder = Program::role("holder", &dir);
+    holder.wait_line("holding");
+    let files = ["a.pid", "a.sock", "a.json"];
+    let mut cases: Vec<Vec<&str>> = files.iter().map(|file| vec![*file]).collect();
+    cases.extend([files.to_vec(), vec!["."]]);
+    for case in cases {
+        if case == ["."] {
+            fs::remove_dir_all(&dir).unwrap();
+        } else {
+            case.iter().for_each(|file| fs::remove_file(dir.join(file)).unwrap());
+        }
+        let deleted = Instant::now();
+        assert_eq!(lost(instance(&dir).claim_blocking()).pid(), Some(holder.pid()), "{case:?}");
+        assert_eq!(
+            instance(&dir).inspect_blocking(program::WATCHDOG).unwrap().state(),
+            State::Starting,
+            "{case:?}"
+        );
+        eventually("the files are back", || is_whole(&dir, holder.pid()));
+        assert!(deleted.elapsed().as_secs() < 10, "{case:?} took {:?}", deleted.elapsed());
+        assert_eq!(lost(instance(&dir).claim_blocking()).pid(), Some(holder.pid()), "{case:?}");
+    }
+    holder.ask("holding?");
+    holder.ask("release");
+    drop(won(instance(&dir).claim_blocking()));
+}
+
+#[test]
+fn a_pid_file_that_is_moved_away_and_back_is_still_the_holders() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Program::role("holder", dir.path());
+    holder.wait_line("holding");
+    let (path, aside) = (dir.path().join("a.pid"), dir.path().join("aside"));
+    fs::rename(&path, &aside).unwrap();
+    eventually("a new one is there", || is_whole(dir.path(), holder.pid()));
+    fs::rename(&aside, &path).unwrap();
+    eventually("the old one is known again", || is_whole(dir.path(), holder.pid()));
+    assert_eq!(lost(instance(dir.path()).claim_blocking()).pid(), Some(holder.pid()));
+    holder.ask("release");
+    drop(won(instance(dir.path()).claim_blocking()));
+}
+
+#[test]
+fn a_file_that_comes_in_place_of_the_socket_is_left_alone_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Program::role("holder", dir.path());
+    holder.wait_line("holding");
+    let socket = dir.path().join("a.sock");
+    fs::remove_file(&socket).unwrap();
+    fs::write(&socket, "somebody's").unwrap();
+    let incumbent = lost(instance(dir.path()).claim_blocking());
+    eventually("it says what is in the way", || {
+        let problem = incumbent.status_blocking(program::WATCHDOG).unwrap().problem;
+        problem.is_some_and(|problem| problem.contains("regular file is in the way"))
+    });
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "somebody's");
+    fs::remove_file(&socket).unwrap();
+    eventually("all is well", || incumbent.status_blocking(program::WATCHDOG).unwrap().problem.is_none());
+}
