@@ -4,7 +4,6 @@
 
 use std::{
     ffi::OsString,
-    os::unix::ffi::OsStringExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -23,7 +22,7 @@ use crate::{
     instance::Place,
     instance_id::InstanceId,
     pid_file,
-    platform::{Listening, Peer},
+    platform::{self, Listening, Peer},
     process::LockOwner,
     status::Status,
 };
@@ -199,8 +198,8 @@ impl Incumbent {
     /// # Errors
     /// [`Error::Refused`] when it takes no messages; [`Error::Disconnected`] when it went away before it answered.
     pub fn send_blocking(&self, args: &[OsString], cwd: PathBuf, body: Vec<u8>) -> Result<Answer, Error> {
-        let args = args.iter().map(|arg| arg.clone().into_vec()).collect();
-        let send = incumbent_proto::Send { args, cwd: cwd.into_os_string().into_vec(), body };
+        let args = args.iter().map(|arg| platform::to_bytes(arg)).collect();
+        let send = incumbent_proto::Send { args, cwd: platform::to_bytes(cwd.as_os_str()), body };
         let mut connection = self.connect()?;
         connection.say(&Request::Send(send), "send", Instant::now() + PATIENCE)?;
         match connection.receive(None, None) {
@@ -352,7 +351,7 @@ impl Incumbent {
     /// After the end of the connection: the lock comes free at the latest when the process has ended.
     fn gone_before(&self, deadline: Instant, connection: &Connection) -> bool {
         let process = match connection.listening() {
-            Listening::Process(process) | Listening::Numbered(process) => Some(process),
+            Listening::Process { process, .. } => Some(process),
             Listening::Ended | Listening::Unknown => None,
         };
         let mut pause = Duration::from_millis(1);

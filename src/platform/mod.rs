@@ -27,7 +27,7 @@ pub(crate) use unix::{
         Facts, FileId, Kind, Mark, at, behind, give_to, id_of, make_private_directory, mark_of,
         means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
-    host_name, is_exhaustion as means_no_room,
+    from_bytes, host_name, is_exhaustion as means_no_room,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
     owned::Owned,
     per_process::PerProcess,
@@ -37,7 +37,7 @@ pub(crate) use unix::{
         Address, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect, listen_on,
         rename_into_place,
     },
-    user_name,
+    to_bytes, user_name,
 };
 
 #[cfg(target_os = "linux")]

@@ -5,11 +5,10 @@
 
 use std::ffi::{CStr, OsString};
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{StatFs, fstatfs, statfs};
+use rustix::fs::{StatFs, statfs};
 use rustix::process::{getppid, getuid};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 

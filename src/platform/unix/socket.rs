@@ -137,9 +137,9 @@ pub(crate) fn peer_of(stream: &impl AsFd) -> io::Result<Peer> {
 #[derive(Debug)]
 pub(crate) enum Listening {
     /// It can be watched; whether it has ended is asked of the handle.
-    Process(ProcessHandle),
-    /// A process that has its number now; whether it is the same one, its start time must say.
-    Numbered(ProcessHandle),
+    ///
+    /// Not proven: found by its number, which another may have by now; its start time must say.
+    Process { process: ProcessHandle, is_proven: bool },
     /// It has ended and been reaped: what accepts is an orphan.
     Ended,
     /// The kernel does not tell.
@@ -174,13 +174,15 @@ impl Stream {
         if let Ok(stream) = self.0.get() {
             use nix::{errno::Errno, sys::socket::sockopt::PeerPidfd};
             match nix::sys::socket::getsockopt(stream, PeerPidfd) {
-                Ok(pidfd) => return Listening::Process(ProcessHandle::from_pidfd(pidfd)),
+                Ok(pidfd) => {
+                    return Listening::Process { process: ProcessHandle::from_pidfd(pidfd), is_proven: true };
+                }
                 Err(Errno::ESRCH) => return Listening::Ended,
                 Err(_) => {} // before 6.5: by its number, below
             }
         }
         match peer.pid.map(ProcessHandle::open) {
-            Some(Ok(Some(handle))) => Listening::Numbered(handle),
+            Some(Ok(Some(process))) => Listening::Process { process, is_proven: false },
             Some(Ok(None)) => Listening::Ended,
             Some(Err(_)) | None => Listening::Unknown,
         }
