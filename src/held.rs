@@ -175,6 +175,11 @@ impl Held {
         }
     }
 
+    /// Tells whether it goes without this.
+    pub(crate) fn has_problem(&self, what: Problem) -> bool {
+        self.face().problems.iter().any(|(known, _)| *known == what)
+    }
+
     /// The answer to a status request. Touches no disk and waits for nothing of the program.
     pub(crate) fn status(&self) -> StatusReply {
         let usage = platform::self_usage();

@@ -68,7 +68,9 @@ fn look(held: &Held, core: &Core) -> Tick {
         Err(_) => return Tick::Moved,
     }
     let endpoint = core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place));
-    let record = core.record_mark.is_none() || platform::mark_of(&held.place.record).is_some();
+    // Another's words in the record are replaced, and what could not be written is tried again.
+    let record =
+        platform::mark_of(&held.place.record) == core.record_mark && !held.has_problem(Problem::Record);
     if file.is_at_its_path() && endpoint && record { Tick::Ours } else { Tick::Moved }
 }
 
@@ -215,7 +217,7 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     answer::post(Command::Listen(held.clone()));
     healed?;
     held.set_problem(Problem::Paths, None);
-    tracing::warn!(instance = %held.place.name, "put files back that were deleted or replaced");
+    tracing::info!(instance = %held.place.name, "looked after the files, which were not as they should be");
     Ok(())
 }
 
