@@ -34,8 +34,8 @@ pub(crate) use unix::{
     per_process::PerProcess,
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
     socket::{
-        Address, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect, listen_on,
-        rename_into_place,
+        Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
+        listen_on, rename_into_place,
     },
     user_name,
 };
@@ -46,8 +46,8 @@ mod linux;
 pub(crate) use linux::{
     process,
     system::{
-        self, boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, runtime_dir,
-        self_usage, supervisor,
+        self, boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, pid_namespace,
+        runtime_dir, self_usage, supervisor,
     },
 };
 
@@ -57,7 +57,7 @@ mod bsd;
 pub(crate) use bsd::{
     process,
     system::{
-        self, boot_id, boot_time, default_state_dir, file_system, machine_id, runtime_dir, self_usage,
-        supervisor,
+        self, boot_id, boot_time, default_state_dir, file_system, machine_id, pid_namespace, runtime_dir,
+        self_usage, supervisor,
     },
 };
