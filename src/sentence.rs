@@ -35,7 +35,7 @@ impl Inspection {
 
     /// Who is claiming, in one sentence: for a contender that kept the claim lock until the deadline.
     #[must_use]
-    pub fn sentence_about_the_claim(&self) -> String {
+    pub fn about_the_claim(&self) -> String {
         let who = format!("`{}`", self.place.name);
         match (self.claim_lock(), self.claimer.as_ref().map(|process| process.state)) {
             (LockOwner::None, _) => format!("another was claiming {who} until just now"),
