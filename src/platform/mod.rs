@@ -34,8 +34,8 @@ pub(crate) use unix::{
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
     socket::{
-        Address, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect, listen_on,
-        rename_into_place,
+        Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
+        listen_on, rename_into_place,
     },
     to_bytes, user_name,
 };
@@ -46,8 +46,8 @@ mod linux;
 pub(crate) use linux::{
     process,
     system::{
-        boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, runtime_dir,
-        self_usage, supervisor,
+        boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, pid_namespace,
+        runtime_dir, self_usage, supervisor,
     },
 };
 
@@ -57,6 +57,7 @@ mod bsd;
 pub(crate) use bsd::{
     process,
     system::{
-        boot_id, boot_time, default_state_dir, file_system, machine_id, runtime_dir, self_usage, supervisor,
+        boot_id, boot_time, default_state_dir, file_system, machine_id, pid_namespace, runtime_dir,
+        self_usage, supervisor,
     },
 };

@@ -30,6 +30,11 @@ pub(crate) fn boot_id() -> Option<String> {
     sysctl(if IS_MAC { c"kern.bootsessionuuid" } else { c"kern.boot_id" })
 }
 
+/// There are no pid namespaces.
+pub(crate) fn pid_namespace() -> Option<String> {
+    None
+}
+
 /// When the kernel started, by the clock as it is set now.
 pub(crate) fn boot_time() -> Option<SystemTime> {
     let seconds = Some(System::boot_time()).filter(|&seconds| seconds > 0)?;

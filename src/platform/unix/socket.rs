@@ -31,6 +31,9 @@ const BACKLOG: i32 = 4096;
 /// Whether this system names the process at the other end; where it does, a missing one is in another pid namespace.
 pub(crate) const TELLS_PEER_PID: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
+/// Whether sockets can have a name that no deletion reaches (`unix(7)`).
+pub(crate) const HAS_ABSTRACT_NAMES: bool = cfg!(target_os = "linux");
+
 /// A peer that has gone is an error, never a signal. Apple has no such flag; the Rust runtime ignores the signal there.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) const NO_SIGNAL: rustix::net::SendFlags = rustix::net::SendFlags::NOSIGNAL;
