@@ -56,6 +56,7 @@ pub(crate) enum Command {
 pub(crate) struct Run {
     /// Wait until the instance is free, at most DUR [default: for ever]
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
+    #[allow(clippy::option_option)] // not at all, for ever, at most so long: as clap says it
     pub(crate) wait: Option<Option<Duration>>,
     /// Get past a contender that is stopped or hung while it is claiming, by ending it
     #[arg(long)]
@@ -159,7 +160,9 @@ pub(crate) struct History {
 
 /// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text));
+    let wrong = || {
+        format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text))
+    };
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
     }
