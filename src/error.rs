@@ -199,9 +199,8 @@ impl fmt::Display for Error {
             Self::Io { doing, path, source } => {
                 write!(f, "cannot {doing} `{}`: {}", shown_path(path), crate::text::system_words(source))
             }
-            Self::Unresponsive(seen) | Self::Claiming(seen) | Self::OtherMachine(seen) => {
-                f.write_str(&seen.sentence())
-            }
+            Self::Unresponsive(seen) | Self::OtherMachine(seen) => f.write_str(&seen.sentence()),
+            Self::Claiming(seen) => f.write_str(&seen.about_the_claim()),
             Self::NotForced { why } => f.write_str(why),
             Self::Refused { note, .. } => write!(f, "the holder refused: {}", crate::text::shown(note)),
             Self::NoAnswer { asked, waited } => {

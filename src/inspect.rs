@@ -357,17 +357,22 @@ impl Inspection {
                 format!("{who} is {}: {pid}", self.state.as_str())
             }
             State::Unresponsive => {
-                let why = match self.owner.as_ref().map(|process| process.state) {
-                    Some(ProcessState::Stopped) => "is stopped (SIGSTOP or Ctrl-Z)",
-                    Some(ProcessState::Traced) => "is stopped by a debugger",
-                    Some(ProcessState::Frozen) => "is frozen (cgroup)",
-                    Some(ProcessState::Ending) => "is ending",
-                    Some(ProcessState::Running) | None => "does not answer",
-                };
+                let why = state_words(self.owner.as_ref()).unwrap_or("does not answer");
                 format!("{who} is held by {}, which {why}", self.lock_owner_words())
             }
             State::Unknown => self.about_the_unknown(&who),
         }
+    }
+
+    /// Who is claiming it, in one sentence.
+    #[must_use]
+    pub fn about_the_claim(&self) -> String {
+        let who = format!("`{}`", self.place.name);
+        if self.claim_lock() == LockOwner::None {
+            return format!("{who} was being claimed by another until now");
+        }
+        let why = state_words(self.claimer.as_ref()).map_or_else(String::new, |why| format!(", which {why}"));
+        format!("{who} is being claimed by {}{why}", self.claimer_words())
     }
 
     fn about_the_crash(&self, who: &str) -> String {
@@ -465,6 +470,17 @@ impl Inspection {
 
 fn pid_words(pid: Option<u32>) -> String {
     pid.map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"))
+}
+
+/// Why a process cannot go on; none: it runs, as far as is known.
+fn state_words(process: Option<&Process>) -> Option<&'static str> {
+    match process?.state {
+        ProcessState::Stopped => Some("is stopped (SIGSTOP or Ctrl-Z)"),
+        ProcessState::Traced => Some("is stopped by a debugger"),
+        ProcessState::Frozen => Some("is frozen (cgroup)"),
+        ProcessState::Ending => Some("is ending"),
+        ProcessState::Running => None,
+    }
 }
 
 fn owner_words(owner: LockOwner, process: Option<&Process>) -> String {
