@@ -32,6 +32,9 @@ mod timestamp;
 mod whole_file;
 mod won;
 
+#[doc(hidden)]
+pub use platform::for_gateway as platform_for_gateway;
+
 pub use claim::Claim;
 pub use error::{DirectoryFault, Error, Refusal};
 pub use found::Found;

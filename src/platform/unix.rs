@@ -5,6 +5,7 @@
 
 pub(crate) mod async_socket;
 pub(crate) mod files;
+pub mod for_gateway;
 pub(crate) mod locks;
 pub(crate) mod owned;
 pub(crate) mod per_process;
