@@ -301,15 +301,17 @@ impl Incumbent {
 
     /// Waits until this holder does not hold the instance any more; `false`: it does at the deadline (none: for ever).
     pub fn wait_gone_blocking(&self, deadline: Option<Instant>) -> bool {
-        let far = Instant::now() + Duration::from_secs(365 * 24 * 3600);
+        let soon = |deadline: Option<Instant>| {
+            let soon = Instant::now() + PATIENCE;
+            deadline.map_or(soon, |deadline| deadline.min(soon))
+        };
         loop {
             // The end of the connection is the event; a holder that closes it for another reason is asked again.
-            if let Ok(mut connection) = self.connect() {
+            if let Ok(mut connection) = self.connect_by(soon(deadline)) {
                 if connection.say(&Request::Watch(Watch {}), "watch", Instant::now() + PATIENCE).is_ok() {
                     while let Ok(Received::Reply(_)) = connection.receive(deadline, None) {}
                 }
-                let soon = deadline.unwrap_or(far).min(Instant::now() + PATIENCE);
-                if self.gone_before(soon, &connection) {
+                if self.gone_before(soon(deadline), &connection) {
                     return true;
                 }
             } else if self.has_gone() {
@@ -374,15 +376,19 @@ impl Incumbent {
 
     /// The kept connection, or a new one to the same holder.
     fn connect(&self) -> Result<Connection, Error> {
+        self.connect_by(Instant::now() + PATIENCE)
+    }
+
+    fn connect_by(&self, deadline: Instant) -> Result<Connection, Error> {
         let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         match kept {
             Some(connection) if connection.is_open() => Ok(connection),
-            _ => self.reconnect(),
+            _ => self.reconnect(deadline),
         }
     }
 
-    fn reconnect(&self) -> Result<Connection, Error> {
-        let hail = crate::hail::hail(&self.place, Patience::until(Instant::now() + PATIENCE), None);
+    fn reconnect(&self, deadline: Instant) -> Result<Connection, Error> {
+        let hail = crate::hail::hail(&self.place, Patience::until(deadline), None);
         match Found::of(&self.place, hail) {
             Found::Incumbent(other) if other.id == self.id => other.connect(),
             Found::Incumbent(_) => Err(Error::Disconnected { asked: "hail" }),

@@ -12,6 +12,9 @@ use crate::{exit, say::say};
 /// How long somebody who answered may take to answer again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the first claim tries, so that what is waited for is said soon.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
 /// When, after how many seconds of waiting, it is said that it goes on.
 const REPORTS: [u64; 6] = [1, 2, 5, 10, 30, 60];
 
@@ -41,8 +44,17 @@ impl Patience {
         }
     }
 
+    /// How long the next claim may try: not past the deadline, nor past the next thing to be said.
+    pub(crate) fn claim_timeout(&self) -> Duration {
+        let next = match &self.said {
+            None => AT_ONCE,
+            Some(_) => self.next_report.saturating_sub(self.began.elapsed()).max(AT_ONCE),
+        };
+        self.left().map_or(next, |left| next.min(left)).min(incumbent::CLAIM_TIMEOUT)
+    }
+
     /// How long it may go on; none: for ever.
-    pub(crate) fn left(&self) -> Option<Duration> {
+    fn left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 

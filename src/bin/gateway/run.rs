@@ -25,11 +25,8 @@ use crate::{
 pub(crate) fn run(instance: &Instance, which: &Which, args: Run) -> Result<u8, Error> {
     let mut patience = args.wait.map(|limit| Patience::new(instance, limit));
     loop {
-        let claim = match patience.as_ref().and_then(Patience::left) {
-            Some(left) => {
-                let timeout = left.min(incumbent::CLAIM_TIMEOUT);
-                claim(&instance.clone().claim_timeout(timeout), args.force)
-            }
+        let claim = match &patience {
+            Some(patience) => claim(&instance.clone().claim_timeout(patience.claim_timeout()), args.force),
             None => claim(instance, args.force),
         };
         match (claim, &mut patience) {
