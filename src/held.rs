@@ -109,6 +109,7 @@ pub(crate) enum Problem {
 struct Usage {
     at: Instant,
     cpu: Duration,
+    percent: Option<f64>,
 }
 
 /// What a holder was asked: to stop.
@@ -150,7 +151,7 @@ impl Face {
             messages: None,
             problems: Vec::new(),
             supervisor: platform::supervisor().map(|s| s.kind.to_owned()),
-            usage: Usage { at: Instant::now(), cpu: Duration::ZERO },
+            usage: Usage { at: Instant::now(), cpu: Duration::ZERO, percent: None },
         }
     }
 }
@@ -248,14 +249,18 @@ impl Held {
 }
 
 impl Usage {
-    /// Processor time since a moment at least a second ago, in percent of one processor, to one digit.
+    /// Processor time in percent of one processor, to one digit: over the time since the last answer that was at least a
+    /// second before, because a shorter time says nothing.
     fn percent(&mut self, cpu: Duration) -> f64 {
-        let now = Instant::now();
-        let elapsed = now.duration_since(self.at).as_secs_f64().max(0.001);
-        let percent = cpu.saturating_sub(self.cpu).as_secs_f64() / elapsed * 100.0;
-        if elapsed >= 1.0 {
-            *self = Self { at: now, cpu };
+        let elapsed = self.at.elapsed();
+        match self.percent {
+            Some(percent) if elapsed < Duration::from_secs(1) => percent,
+            _ => {
+                let share = cpu.saturating_sub(self.cpu).as_secs_f64() / elapsed.as_secs_f64().max(0.001);
+                let percent = (share * 1000.0).round() / 10.0;
+                *self = Self { at: Instant::now(), cpu, percent: Some(percent) };
+                percent
+            }
         }
-        (percent * 10.0).round() / 10.0
     }
 }
