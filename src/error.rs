@@ -164,13 +164,11 @@ impl Error {
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         match self {
-            Self::Io { source, .. } => crate::platform::means_no_room(source),
-            Self::Directory { fault, .. } => match fault {
-                DirectoryFault::Forbidden(source) | DirectoryFault::Unusable(source) => {
-                    crate::platform::means_no_room(source)
-                }
-                _ => false,
-            },
+            Self::Io { source, .. }
+            | Self::Directory {
+                fault: DirectoryFault::Forbidden(source) | DirectoryFault::Unusable(source),
+                ..
+            } => crate::platform::means_no_room(source),
             _ => false,
         }
     }

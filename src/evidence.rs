@@ -4,11 +4,12 @@
 //! lock. The path and the abstract name are hailed once more, each for itself, so that a socket that is not where it
 //! belongs shows. Proven by `tests/looking_commands.rs`.
 
+mod hailed;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::{
-    decide::Hailed,
-    hail::{self, Hail, Note, Patience},
+    hail::{self, Patience},
     history,
     inspect::Inspection,
     instance_id::InstanceId,
@@ -50,10 +51,10 @@ impl Inspection {
             self.lock("instance lock", self.instance_lock()),
             self.lock("claim lock", self.claim_lock()),
             self.socket(),
-            self.hailed("hail", Address::Path(self.place.socket())),
+            self.hailed("hail", &Address::Path(self.place.socket())),
         ];
         if platform::HAS_ABSTRACT_NAMES {
-            all.push(self.hailed("abstract name", self.place.abstract_name()));
+            all.push(self.hailed("abstract name", &self.place.abstract_name()));
         }
         all.extend([self.record(), self.history(), asker()]);
         all
@@ -91,7 +92,7 @@ impl Inspection {
         } else if shared {
             "other machines may use it too, and this one does not see their locks"
         } else {
-            "nobody else can put anything in the way, and locks are seen by everybody here"
+            "only its owner can change what is in it, and its locks are seen by all who share it"
         };
         Evidence::new("directory", found, means)
     }
@@ -149,10 +150,10 @@ impl Inspection {
                 format!("cannot be asked for: {}", text::system_words(error)),
                 "nothing is proven",
             ),
-            (Ok(None), _) => Evidence::new(what, "free: there is no pid file", "nobody has it"),
+            (Ok(None), _) => Evidence::new(what, "free", "there is no pid file that could be locked"),
             (Ok(_), LockOwner::None) if is_claim => Evidence::new(what, "free", "nobody is claiming"),
             (Ok(_), LockOwner::None) => {
-                Evidence::new(what, "free", "there is no holder, unless somebody who lives listens")
+                Evidence::new(what, "free", "nobody holds the instance, unless somebody who lives listens")
             }
             (Ok(_), LockOwner::ElsewhereNamespace) => Evidence::new(
                 what,
@@ -171,7 +172,7 @@ impl Inspection {
                 } else if is_claim {
                     "it is claiming, or waiting to take over; others wait for it"
                 } else {
-                    "it holds the instance, and lives: the kernel says so"
+                    "it holds the instance, and it lives: the kernel says so"
                 };
                 Evidence::new(what, found, means)
             }
@@ -202,7 +203,7 @@ impl Inspection {
             ),
             Ok(Some(Facts { kind: Kind::Socket, owner, mode, .. })) => {
                 let means = if owner == self.place.owner() || owner == 0 {
-                    "a name only: it may be left over, the hail tells"
+                    "a name may be left over; the hail tells who is behind it"
                 } else {
                     "somebody else's: it is not believed"
                 };
@@ -220,13 +221,13 @@ impl Inspection {
         }
     }
 
-    fn hailed(&self, what: &'static str, address: Address) -> Evidence {
-        let hail = hail::hail_at(&self.place, &address, Patience::until(Instant::now() + PATIENCE), None);
-        let named = match &address {
+    fn hailed(&self, what: &'static str, address: &Address) -> Evidence {
+        let hail = hail::hail_at(&self.place, address, Patience::until(Instant::now() + PATIENCE), None);
+        let named = match address {
             Address::Path(_) => String::new(),
             Address::Abstract(name) => format!("@{}: ", text::shown(&String::from_utf8_lossy(name))),
         };
-        let (found, means) = hail_words(&hail);
+        let (found, means) = hailed::words(&hail);
         Evidence::new(what, format!("{named}{found}"), means)
     }
 
@@ -259,7 +260,7 @@ impl Inspection {
             _ => String::new(),
         };
         let found = format!(
-            "{path}: generation {} by pid {}, since {since}{boot}{host}",
+            "{path}, generation {} by pid {}, since {since}{boot}{host}",
             record.generation, record.pid
         );
         let same =
@@ -284,50 +285,9 @@ impl Inspection {
             problem.map_or_else(|| "for people; it decides nothing".to_owned(), |why| text::shown(&why));
         Evidence::new(
             "history",
-            format!("{path}: {} generation{plural} before the recorded one", entries.len()),
+            format!("{path}, {} generation{plural} before the recorded one", entries.len()),
             means,
         )
-    }
-}
-
-/// What a hail learned, and what that means.
-fn hail_words(hail: &Hail) -> (String, &'static str) {
-    let who = |verb: &str| {
-        let process = hail.pid.and_then(|pid| Process::of(pid).ok().flatten());
-        match (process, hail.pid) {
-            (Some(process), _) => format!("{} {verb}", sentence::process_words(&process)),
-            (None, Some(pid)) => format!("pid {pid} {verb}"),
-            (None, None) => format!("a process {verb}"),
-        }
-    };
-    match (hail.met, hail.note) {
-        (Hailed::Pong, _) => {
-            let took = hail.answer.as_ref().map_or(Duration::ZERO, |answer| answer.took);
-            let pid = hail.pid.map_or_else(|| "another pid namespace".to_owned(), |pid| format!("pid {pid}"));
-            (
-                format!("pong from {pid} in {}", text::duration(took)),
-                "proof of life: the right nonce, user and directory",
-            )
-        }
-        (_, Some(Note::Orphan)) => (
-            "accepted, but the process that listened has ended".to_owned(),
-            "an orphan with its descriptor; it stops nobody",
-        ),
-        (_, Some(Note::Silent)) => (who("accepts and does not answer"), "it lives, so nobody else may hold"),
-        (_, Some(Note::Full)) => {
-            ("somebody listens, and its queue is full".to_owned(), "it may live, so nobody else may hold")
-        }
-        (_, Some(Note::Foreign)) => {
-            let user = hail.uid.map_or("an unknown user".to_owned(), text::user);
-            (format!("{} listens", user), "another user's: it is not believed, and stops nobody")
-        }
-        (_, Some(Note::OtherDirectory)) => {
-            (who("answers for another directory"), "not the holder of this instance; it stops nobody")
-        }
-        (_, Some(Note::NotOurs)) => (who("does not speak the protocol"), "it lives, so nobody else may hold"),
-        (_, Some(Note::Forbidden)) => ("not allowed to connect".to_owned(), "nothing is proven"),
-        (_, Some(Note::NoSocket(kind))) => (format!("{kind}, no socket"), "nobody answers there"),
-        (_, None) => ("refused, nobody listens".to_owned(), "nobody answers there"),
     }
 }
 
@@ -336,7 +296,11 @@ fn asker() -> Evidence {
     let namespace =
         platform::pid_namespace().map_or_else(String::new, |name| format!(", pid namespace {name}"));
     let found = format!("{}, pid {}{namespace}", text::user(platform::effective_user()), std::process::id());
-    Evidence::new("asked by", found, "processes of another pid namespace have no number here")
+    Evidence::new(
+        "asked by",
+        found,
+        "what it may see, and which processes have a number here, depends on that",
+    )
 }
 
 /// A point in time, and how long ago that is.

@@ -5,7 +5,557 @@
 
 mod support;
 
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
+    },
+    path::Path,
+    process::{Child, ChildStdout, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::{Player, WATCHDOG, directory, gateway, told};
+
 #[test]
 fn role() {
     support::play();
+}
+
+const STATUS_KEYS: &[&str] =
+    &["schema", "name", "dir", "state", "holder", "answered_us", "claiming", "previous", "problem"];
+const HOLDER_KEYS: &[&str] = &[
+    "pid",
+    "pid_source",
+    "generation",
+    "started_at",
+    "uptime_s",
+    "version",
+    "command",
+    "instance_id",
+    "note",
+    "busy",
+    "supervisor",
+    "rss_bytes",
+    "cpu_percent",
+    "lag_us",
+    "child",
+];
+const PREVIOUS_KEYS: &[&str] = &["pid", "generation", "started_at", "ended_at", "end"];
+const HISTORY_KEYS: &[&str] =
+    &["generation", "instance_id", "pid", "version", "command", "started_at", "ended_at", "end"];
+
+fn has_exactly(object: &Value, keys: &[&str]) {
+    let found: BTreeSet<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(found, keys.iter().copied().collect());
+}
+
+/// The one object on the one line that `status --json` prints.
+fn status_json(dir: &Path, name: &str) -> (i32, Value) {
+    let (code, out, err) =
+        told(&mut gateway(dir, &["--name", name, "status", "--json", "--timeout", "300ms"]));
+    assert_eq!(err, "");
+    assert_eq!(out.matches('\n').count(), 1, "{out}");
+    let status: Value = serde_json::from_str(&out).unwrap();
+    has_exactly(&status, STATUS_KEYS);
+    (code, status)
+}
+
+#[test]
+fn nobody_is_absent_and_nothing_is_made() {
+    let dir = directory();
+    let inner = dir.path().join("not made");
+    let (code, status) = status_json(&inner, "a");
+    assert_eq!((code, &status["state"], &status["holder"]), (3, &"absent".into(), &Value::Null));
+    assert_eq!(told(&mut gateway(&inner, &["status"])).0, 3);
+    assert_eq!(told(&mut gateway(&inner, &["doctor"])).0, 3);
+    assert_eq!(told(&mut gateway(&inner, &["ping"])).0, 3);
+    assert_eq!(told(&mut gateway(&inner, &["status", "--all"])).0, 3);
+    assert_eq!(told(&mut gateway(&inner, &["history"])).0, 0);
+    assert!(!inner.exists());
+}
+
+#[test]
+fn a_ready_holder_is_shown_in_full() {
+    let dir = directory();
+    let mut holder = Player::holder(dir.path(), "a");
+    holder.tell("note connected to 4 platforms");
+    holder.tell("work");
+    let (code, status) = status_json(dir.path(), "a");
+    assert_eq!(code, 0);
+    let shown = &status["holder"];
+    has_exactly(shown, HOLDER_KEYS);
+    assert_eq!(status["schema"], 1);
+    assert_eq!(status["name"], "a");
+    assert_eq!(status["dir"], dir.path().canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(status["state"], "ready");
+    assert_eq!(shown["pid"], holder.pid());
+    assert_eq!(shown["note"], "connected to 4 platforms");
+    assert_eq!(shown["version"], "1.2.3");
+    assert_eq!(shown["busy"], 1);
+    assert!(shown["uptime_s"].is_f64() && (shown["cpu_percent"].is_f64() || shown["cpu_percent"].is_null()));
+    assert!(shown["generation"].is_u64() && status["answered_us"].is_u64() && shown["rss_bytes"].is_u64());
+    assert!(shown["started_at"].as_str().unwrap().ends_with('Z'));
+    assert!(shown["command"].as_array().unwrap().iter().all(Value::is_string));
+    assert_eq!(shown["instance_id"].as_str().unwrap().len(), 32);
+    for none in ["supervisor", "lag_us", "child"] {
+        assert_eq!(shown[none], Value::Null, "{none}");
+    }
+    for none in ["claiming", "previous", "problem"] {
+        assert_eq!(status[none], Value::Null, "{none}");
+    }
+    let (code, out, err) = told(&mut gateway(dir.path(), &["--name", "a", "status"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    for line in
+        ["state        ready\n", "note         connected to 4 platforms\n", "busy         1 in flight\n"]
+    {
+        assert!(out.contains(line), "{line:?} in {out}");
+    }
+}
+
+#[test]
+fn a_killed_holder_crashed_and_a_released_one_did_not() {
+    let dir = directory();
+    let mut holder = Player::holder(dir.path(), "a");
+    holder.kill();
+    let (code, status) = status_json(dir.path(), "a");
+    assert_eq!((code, &status["state"], &status["holder"]), (1, &"crashed".into(), &Value::Null));
+    has_exactly(&status["previous"], PREVIOUS_KEYS);
+    assert_eq!(status["previous"]["end"], "crashed");
+    assert_eq!(status["previous"]["pid"], holder.pid());
+    assert_eq!(status["previous"]["ended_at"], Value::Null);
+
+    let mut next = Player::holder(dir.path(), "a");
+    let (code, status) = status_json(dir.path(), "a");
+    assert_eq!((code, &status["previous"]["end"]), (0, &"crashed".into()));
+    next.tell("release");
+    let (code, status) = status_json(dir.path(), "a");
+    assert_eq!(
+        (code, &status["state"], &status["previous"]["end"]),
+        (3, &"absent".into(), &"released".into())
+    );
+    assert!(status["previous"]["ended_at"].is_string());
+}
+
+#[test]
+fn a_stopped_holder_is_named_by_the_kernel_within_the_timeout() {
+    let dir = directory();
+    let holder = Player::holder(dir.path(), "a");
+    holder.stop();
+    let began = Instant::now();
+    let (code, status) = status_json(dir.path(), "a");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!((code, &status["state"]), (4, &"unresponsive".into()));
+    has_exactly(&status["holder"], HOLDER_KEYS);
+    assert_eq!(status["holder"]["pid"], holder.pid());
+    assert_eq!(status["holder"]["pid_source"], "kernel");
+    assert_eq!(status["holder"]["generation"], Value::Null);
+    assert!(status["problem"].as_str().unwrap().contains("is stopped"));
+
+    // What it says helps, does.
+    let (_, _, err) = told(&mut gateway(dir.path(), &["--name", "a", "status", "--timeout", "100ms"]));
+    let hint = format!("hint: `kill -CONT {}`", holder.pid());
+    assert!(err.contains(&hint), "{err}");
+    support::signal(holder.pid(), Signal::SIGCONT);
+    assert_eq!(status_json(dir.path(), "a").1["state"], "ready");
+}
+
+#[test]
+fn who_claims_is_shown() {
+    let dir = directory();
+    let claimer = Player::claimer(dir.path(), "a");
+    let (code, status) = status_json(dir.path(), "a");
+    assert_eq!((code, &status["claiming"]["pid"]), (3, &claimer.pid().into()));
+    has_exactly(&status["claiming"], &["pid"]);
+    let (_, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "status"]));
+    assert!(out.contains(&format!("claiming  pid {} (", claimer.pid())), "{out}");
+}
+
+#[test]
+fn a_directory_that_may_not_be_read_is_not_one_with_nobody() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // only root can become another user
+    }
+    let dir = directory();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let _holder = Player::holder(dir.path(), "a");
+    // For somebody else there is no way to the program where it is built.
+    let bin = directory();
+    fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = bin.path().join("gateway");
+    fs::copy(env!("CARGO_BIN_EXE_gateway"), &copy).unwrap();
+    for args in
+        [&["status"][..], &["status", "--json"], &["status", "--all"], &["doctor"], &["history"], &["ping"]]
+    {
+        let mut command = std::process::Command::new(&copy);
+        command.arg("--dir").arg(dir.path()).args(args).uid(65534).gid(65534);
+        let (code, out, err) = told(&mut command);
+        assert_eq!((code, out.as_str()), (77, ""), "{args:?}: {err}");
+        assert!(err.starts_with("gateway: ") && err.contains("\nhint: "), "{err}");
+    }
+}
+
+#[test]
+fn all_instances_are_listed_by_name() {
+    let dir = directory();
+    let _b = Player::holder(dir.path(), "b");
+    let mut c = Player::holder(dir.path(), "c");
+    c.kill();
+    fs::write(dir.path().join("a.json"), "{ broken").unwrap();
+    fs::write(dir.path().join("Not A Name.pid"), "").unwrap();
+    let (code, out, _) = told(&mut gateway(dir.path(), &["status", "--all", "--json"]));
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<_> =
+        lines.iter().map(|it| (it["name"].as_str().unwrap(), it["state"].as_str().unwrap())).collect();
+    assert_eq!((code, seen), (0, vec![("a", "absent"), ("b", "ready"), ("c", "crashed")]));
+    let (code, out, _) = told(&mut gateway(dir.path(), &["status", "--all"]));
+    assert_eq!((code, out.lines().count()), (0, 3));
+    assert!(out.lines().nth(1).unwrap().starts_with("b  ready "), "{out}");
+}
+
+#[test]
+fn history_tells_each_generation_and_which_one_runs() {
+    let dir = directory();
+    for order in ["kill", "release"] {
+        let mut holder = Player::holder(dir.path(), "a");
+        if order == "kill" { holder.kill() } else { holder.tell("release") }
+    }
+    let running = Player::holder(dir.path(), "a");
+    let entries = || {
+        let (code, out, err) = told(&mut gateway(dir.path(), &["--name", "a", "history", "--json"]));
+        assert_eq!((code, err.as_str()), (0, ""));
+        let entries: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for entry in &entries {
+            has_exactly(entry, HISTORY_KEYS);
+        }
+        entries
+    };
+    let ends = |entries: Vec<Value>| entries.iter().map(|it| it["end"].clone()).collect::<Vec<_>>();
+    assert_eq!(ends(entries()), ["crashed".into(), "released".into(), Value::Null]);
+    assert_eq!(entries()[2]["ended_at"], Value::Null);
+    assert!(entries().windows(2).all(|two| two[0]["generation"].as_u64() < two[1]["generation"].as_u64()));
+    running.stop(); // it says nothing, and its lock still does
+    assert_eq!(ends(entries())[2], Value::Null);
+    drop(running);
+    assert_eq!(ends(entries())[2], "crashed");
+
+    let (_, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "history"]));
+    assert_eq!(out.lines().count(), 4, "{out}");
+    assert!(out.lines().last().unwrap().contains("  crashed"), "{out}");
+}
+
+#[test]
+fn doctor_ends_in_one_sentence() {
+    let dir = directory();
+    let mut holder = Player::holder(dir.path(), "a");
+    let check = |code: i32, verdict: &str, sentence: &str| {
+        let (got, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "doctor"]));
+        let mut lines = out.lines().rev();
+        let last = lines.next().unwrap();
+        assert!(last.starts_with("`a` is ") && last.ends_with('.') && last.contains(sentence), "{out}");
+        assert_eq!((got, lines.next()), (code, Some(verdict)), "{out}");
+        for what in
+            ["directory", "pid file", "instance lock", "claim lock", "socket", "hail", "record", "history"]
+        {
+            assert!(out.lines().any(|line| line.starts_with(what)), "{what} in {out}");
+        }
+    };
+    check(0, "verdict: alive", "is ready");
+    holder.stop();
+    check(4, "verdict: alive", "is stopped");
+    holder.kill();
+    check(1, "verdict: dead", "is not running");
+}
+
+#[test]
+fn looking_leaves_the_files_as_they_were() {
+    let dir = directory();
+    let mut holder = Player::holder(dir.path(), "a");
+    let commands: [&[&str]; 7] = [
+        &["status"],
+        &["status", "--json"],
+        &["status", "--all"],
+        &["doctor"],
+        &["history"],
+        &["ping", "-c", "1"],
+        &["status", "--timeout", "0"],
+    ];
+    let look =
+        || commands.iter().for_each(|args| drop(told(gateway(dir.path(), args).env("GATEWAY_NAME", "a"))));
+    for killed in [false, true] {
+        if killed {
+            holder.kill();
+        }
+        let before = facts(dir.path());
+        look();
+        assert_eq!(facts(dir.path()), before);
+    }
+}
+
+/// Every file of a directory: bytes, inode, mode, and all of its times. Connecting to a socket is an access to it.
+fn facts(dir: &Path) -> Vec<(String, Vec<u8>, Vec<i64>)> {
+    use std::os::unix::fs::MetadataExt;
+    let mut all: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let meta = path.symlink_metadata().unwrap();
+            let mut numbers = vec![meta.ino().try_into().unwrap(), meta.mode().into()];
+            numbers.extend([meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]);
+            if meta.is_file() {
+                numbers.extend([meta.atime(), meta.atime_nsec()]);
+            }
+            let bytes = if meta.is_file() { silent_read(&path) } else { Vec::new() };
+            (path.display().to_string(), bytes, numbers)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn silent_read(path: &Path) -> Vec<u8> {
+    use std::os::unix::fs::OpenOptionsExt;
+    #[cfg(target_os = "linux")]
+    let flags = nix::libc::O_NOATIME;
+    #[cfg(not(target_os = "linux"))]
+    let flags = 0;
+    let mut bytes = Vec::new();
+    fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .unwrap()
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
+}
+
+#[test]
+fn ping_measures_and_says_who_is_missing() {
+    let dir = directory();
+    let mut holder = Player::holder(dir.path(), "a");
+    let ping = |args: &[&str]| {
+        told(gateway(dir.path(), &["ping", "--timeout", "200ms"]).args(args).env("GATEWAY_NAME", "a"))
+    };
+    let (code, out, _) = ping(&["-c", "3", "-i", "1ms"]);
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(out.matches(&format!("pong from pid {}: seq=", holder.pid())).count(), 3, "{out}");
+    assert!(
+        out.contains("--- a ping statistics ---\n3 sent, 3 answered\nround trip min/avg/max/mdev = "),
+        "{out}"
+    );
+    holder.stop();
+    let (code, out, err) = ping(&["-c", "2", "-i", "1ms"]);
+    assert_eq!((code, out.matches("no answer: seq=").count()), (4, 2), "{out}");
+    assert!(err.contains("is stopped") && err.contains("hint: `kill -CONT "), "{err}");
+    holder.kill();
+    assert_eq!(ping(&[]).0, 3);
+}
+
+/// A program that runs until the test has seen enough; killed at the end.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn start(dir: &Path, args: &[&str]) -> Self {
+        let mut child = gateway(dir, args).stdout(Stdio::piped()).spawn().unwrap();
+        let out: BufReader<ChildStdout> = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, lines }
+    }
+
+    fn next(&self) -> String {
+        self.lines.recv_timeout(WATCHDOG).unwrap()
+    }
+
+    /// Reads on until a line has this in it.
+    fn until(&self, part: &str) -> String {
+        std::iter::repeat_with(|| self.next()).find(|line| line.contains(part)).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn ping_goes_on_over_a_new_holder_and_sums_up_when_interrupted() {
+    let dir = directory();
+    let mut first = Player::holder(dir.path(), "a");
+    let mut ping = Running::start(dir.path(), &["--name", "a", "ping", "-i", "20ms", "--timeout", "1s"]);
+    ping.until("pong from");
+    first.kill();
+    ping.until("nobody holds it: seq=");
+    let second = Player::holder(dir.path(), "a");
+    ping.until(&format!("another holds it now: pid {}", second.pid()));
+    ping.until(&format!("pong from pid {}", second.pid()));
+    support::signal(ping.child.id(), Signal::SIGINT);
+    ping.until("--- a ping statistics ---");
+    ping.until("round trip");
+    assert_eq!(ping.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn watch_tells_every_change_over_a_restart() {
+    let dir = directory();
+    let watch =
+        Running::start(dir.path(), &["--name", "a", "status", "--watch", "--json", "--timeout", "200ms"]);
+    let state =
+        |line: &str| serde_json::from_str::<Value>(line).unwrap()["state"].as_str().unwrap().to_owned();
+    assert_eq!(state(&watch.next()), "absent");
+    let mut first = Player::holder(dir.path(), "a");
+    watch.until("\"state\":\"ready\"");
+    first.tell("note one");
+    let line = watch.until("\"note\":\"one\"");
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["holder"]["pid"], first.pid());
+    first.stop();
+    assert_eq!(state(&watch.next()), "unresponsive");
+    support::signal(first.pid(), Signal::SIGCONT);
+    watch.until("\"state\":\"ready\"");
+    first.kill();
+    assert_eq!(state(&watch.until("\"state\":\"crashed\"")), "crashed");
+    let second = Player::holder(dir.path(), "a");
+    let line = watch.until(&format!("\"pid\":{}", second.pid()));
+    assert!(["starting", "ready"].contains(&state(&line).as_str()), "{line}");
+}
+
+#[test]
+fn control_characters_never_reach_a_terminal() {
+    let dir = directory();
+    let inner = dir.path().join("d\x1b[2Jir");
+    fs::create_dir(&inner).unwrap();
+    let mut holder = Player::holder(&inner, "a");
+    holder.tell("note \\e[2Jgone\u{9b}2J\u{202e}");
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["status", "--all"],
+        &["doctor"],
+        &["history"],
+        &["ping", "-c", "1"],
+    ] {
+        let (_, out, err) = told(gateway(&inner, args).env("GATEWAY_NAME", "a"));
+        assert!(!out.is_empty(), "{args:?}");
+        check_tame(&format!("{out}{err}"));
+    }
+    for args in [&["--name", "\x1b[2J", "status"][..], &["\x1b[2J"], &["ping", "-i", "\x1b[2J"]] {
+        let (code, _, err) = told(&mut gateway(&inner, args));
+        assert_eq!(code, 64, "{args:?}");
+        check_tame(&err);
+    }
+}
+
+fn check_tame(text: &str) {
+    let wild = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!text.contains(wild), "{text:?}");
+}
+
+#[test]
+fn usage_help_and_version_have_their_codes() {
+    let dir = directory();
+    for wrong in [
+        &["no-such-command"][..],
+        &[],
+        &["status", "--watch", "--all"],
+        &["--name", "A", "status"],
+        &["wait"],
+    ] {
+        let (code, out, err) = told(&mut gateway(dir.path(), wrong));
+        assert_eq!((code, out.as_str(), err.is_empty()), (64, "", false), "{wrong:?}");
+    }
+    for asked in [&["--help"][..], &["status", "--help"], &["--version"]] {
+        let (code, out, err) = told(&mut gateway(dir.path(), asked));
+        assert_eq!((code, out.is_empty(), err.as_str()), (0, false, ""), "{asked:?}");
+    }
+}
+
+#[test]
+fn packagers_get_completions_and_a_man_page() {
+    let dir = directory();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, out, _) = told(&mut gateway(dir.path(), &["completions", shell]));
+        assert!(code == 0 && out.contains("doctor"), "{shell}");
+    }
+    let (code, page, _) = told(&mut gateway(dir.path(), &["man"]));
+    assert_eq!(code, 0);
+    for part in [".TH gateway 1", ".SS status", ".SS stop", ".SH EXIT STATUS", ".SH FILES"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let dir = directory();
+    let _holder = Player::holder(dir.path(), "a");
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["doctor"],
+        &["history"],
+        &["man"],
+        &["--help"],
+        &["ping"],
+        &["status", "--watch"],
+    ] {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        drop(reader);
+        let mut command = gateway(dir.path(), args);
+        let child = command
+            .env("GATEWAY_NAME", "a")
+            .stdout(OwnedFd::from(writer))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(command); // with its end of the pipe
+        let pid = child.id();
+        let (done, result) = mpsc::channel();
+        thread::spawn(move || done.send(child.wait_with_output()));
+        let output = result.recv_timeout(WATCHDOG).unwrap_or_else(|_| {
+            support::signal(pid, Signal::SIGKILL);
+            unreachable!("{args:?} did not end")
+        });
+        let output = output.unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_is_said() {
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
+    let dir = directory();
+    let mut command = gateway(dir.path(), &["status"]);
+    let output = command.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(73));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no space left"));
+}
+
+#[test]
+fn a_hint_carries_what_a_copy_needs() {
+    let dir = directory();
+    let inner = dir.path().join("it's here");
+    fs::create_dir(&inner).unwrap();
+    let holder = Player::holder(&inner, "a");
+    holder.stop();
+    let mut command = gateway(Path::new("it's here"), &["status", "--timeout", "50ms"]);
+    let (_, _, err) = told(command.current_dir(dir.path()).env("GATEWAY_NAME", "a"));
+    let absolute = dir.path().join("it's here");
+    let quoted = format!("--dir '{}'", absolute.to_str().unwrap().replace('\'', r"'\''"));
+    assert!(err.contains(&format!("`gateway --name a {quoted} stop --force` ends it")), "{err}");
 }

@@ -7,6 +7,7 @@
     dead_code,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "each test file uses a part; a test fails so"
 )]
 
@@ -32,7 +33,7 @@ use nix::{
 };
 
 /// So long anything may take before the test fails.
-pub const WATCHDOG: Duration = Duration::from_secs(30);
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(30);
 
 const ROLE: &str = "INCUMBENT_TEST_ROLE";
 const NAME: &str = "INCUMBENT_TEST_NAME";
@@ -41,12 +42,12 @@ const DIR: &str = "INCUMBENT_TEST_DIR";
 const SAYS: &str = "role says ";
 
 /// A directory of its own for a test.
-pub fn directory() -> tempfile::TempDir {
+pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
 /// The program, with nothing of this process's environment that would speak for it.
-pub fn gateway(dir: &Path, args: &[&str]) -> Command {
+pub(crate) fn gateway(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
     for name in ["GATEWAY_NAME", "GATEWAY_DIR", "GATEWAY_LOG", "CLICOLOR_FORCE"] {
         command.env_remove(name);
@@ -56,7 +57,7 @@ pub fn gateway(dir: &Path, args: &[&str]) -> Command {
 }
 
 /// Runs a command to its end, under the watchdog.
-pub fn output(command: &mut Command) -> Output {
+pub(crate) fn output(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
     let (done, result) = mpsc::channel();
@@ -71,19 +72,19 @@ pub fn output(command: &mut Command) -> Output {
 }
 
 /// The exit code, and what was said on both streams.
-pub fn told(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn told(command: &mut Command) -> (i32, String, String) {
     let output = output(command);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 /// Sends a signal to a process that this test started.
-pub fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
 }
 
 /// A process in a role; killed and waited for at the end.
-pub struct Player {
+pub(crate) struct Player {
     child: Child,
     stdin: Option<ChildStdin>,
     says: mpsc::Receiver<String>,
@@ -91,14 +92,14 @@ pub struct Player {
 
 impl Player {
     /// Starts a holder, and waits until it holds. `dir` and `name` are its instance.
-    pub fn holder(dir: &Path, name: &str) -> Self {
+    pub(crate) fn holder(dir: &Path, name: &str) -> Self {
         let player = Self::start("holder", dir, name);
         player.expect("ready");
         player
     }
 
     /// Starts a process that takes the claim lock and does nothing with it, and waits until it has it.
-    pub fn claimer(dir: &Path, name: &str) -> Self {
+    pub(crate) fn claimer(dir: &Path, name: &str) -> Self {
         let player = Self::start("claimer", dir, name);
         player.expect("ready");
         player
@@ -127,12 +128,12 @@ impl Player {
         Self { child, stdin, says }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Tells it to do something, and waits until it has: `note TEXT`, `work`, `release`.
-    pub fn tell(&mut self, order: &str) {
+    pub(crate) fn tell(&mut self, order: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{order}").unwrap();
         self.expect("done");
     }
@@ -142,14 +143,14 @@ impl Player {
     }
 
     /// Stops it, as Ctrl-Z does, and waits until it is.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         signal(self.pid(), Signal::SIGSTOP);
         let pid = Pid::from_raw(self.pid().try_into().unwrap());
         waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
     }
 
     /// Kills it, and waits until it has ended.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -162,7 +163,7 @@ impl Drop for Player {
 }
 
 /// Plays the role that the environment names; nothing without one.
-pub fn play() {
+pub(crate) fn play() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (name, dir) = (std::env::var(NAME).unwrap(), PathBuf::from(std::env::var_os(DIR).unwrap()));
     match role.as_str() {

@@ -14,7 +14,7 @@ pub(crate) fn doctor(instance: &Instance, which: &Which) -> Result<u8, Error> {
     for evidence in seen.evidence() {
         lines.add(
             evidence.what,
-            format!("{}: {}", text::shown(&evidence.found), text::shown(&evidence.means)),
+            format!("{} – {}", text::shown(&evidence.found), text::shown(&evidence.means)),
         );
     }
     let verdict = match seen.verdict() {
@@ -23,7 +23,9 @@ pub(crate) fn doctor(instance: &Instance, which: &Which) -> Result<u8, Error> {
         Verdict::CannotTell => "can't tell",
     };
     let verdict = style::stdout().state(seen.state(), verdict);
-    output::say(&format!("{}\nverdict: {verdict}\n{}.", lines.render(), text::shown(&seen.sentence())))?;
-    words::hint_lines(&words::hints_for(&seen, which));
+    let report = format!("{}\nverdict: {verdict}\n{}.", lines.render(), text::shown(&seen.sentence()));
+    if output::say(&report)? {
+        words::hint_lines(&words::hints_for(&seen, which));
+    }
     Ok(status::code_of(seen.state()))
 }

@@ -1,6 +1,6 @@
 //! `gateway history`: the generations, when, for how long, and how they ended; the newest last.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use incumbent::{Error, Instance, history::Entry, text};
 
@@ -40,7 +40,7 @@ fn table(entries: &[Entry]) -> String {
     for (number, row) in rows.iter().enumerate() {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}  "));
+            let _ = write!(line, "{cell:<width$}  ");
         }
         line.push_str(&row[6]);
         text.push_str(&if number == 0 { paint.label(&line) } else { line });

@@ -1,6 +1,9 @@
 //! Aligned lines: a label, and a value beside it.
 
-use std::io::{self, IsTerminal};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal},
+};
 
 use crate::style::{self, Paint};
 
@@ -39,7 +42,7 @@ impl Lines {
             let padding = " ".repeat(longest - label.chars().count() + 2);
             let indent = format!("\n{}", " ".repeat(longest + 2));
             let value = broken(value, width.saturating_sub(longest + 2)).join(&indent);
-            text.push_str(&format!("{}{padding}{value}\n", paint.label(label)));
+            let _ = writeln!(text, "{}{padding}{value}", paint.label(label));
         }
         text
     }

@@ -8,7 +8,7 @@ use incumbent::Error;
 
 use crate::{args::Cli, exit, output};
 
-const EXIT_CODES: &str = r#".SH EXIT STATUS
+const EXIT_CODES: &str = r".SH EXIT STATUS
 .TS
 l l.
 0	done; of \fBstatus\fR: it runs (starting, ready, draining); of \fBrun\fR: stopped when asked, or PROGRAM's own
@@ -25,7 +25,7 @@ l l.
 126, 127	\fBrun\fR: PROGRAM can't be run, can't be found
 128+N	\fBrun\fR: PROGRAM died of signal N
 .TE
-"#;
+";
 
 const AROUND: &str = r".SH ENVIRONMENT
 .TP

@@ -4,6 +4,7 @@
 //! that does not answer does not hold up the summary. A new holder is greeted, and the pings go on.
 
 use std::{
+    fmt::Write as _,
     thread,
     time::{Duration, Instant},
 };
@@ -68,7 +69,7 @@ pub(crate) fn ping(instance: &Instance, which: &Which, args: &args::Ping) -> Res
     screen.sum_up()?;
     let code = screen.code();
     if let Some(seen) = screen.last_silent.filter(|_| code == exit::NO_ANSWER) {
-        words::hint_lines(&words::hints_for(&seen, which));
+        words::situation(&seen, which);
     }
     Ok(code)
 }
@@ -128,7 +129,7 @@ impl Screen {
             let (mean, deviation) = mean_and_deviation(&self.times);
             let figures =
                 [*min, mean, *max, deviation].map(|time| format!("{:.3}", time.as_secs_f64() * 1e3));
-            words.push_str(&format!("\nround trip min/avg/max/mdev = {} ms", figures.join("/")));
+            let _ = write!(words, "\nround trip min/avg/max/mdev = {} ms", figures.join("/"));
         }
         output::say(&words).map(drop)
     }

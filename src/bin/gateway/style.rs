@@ -34,7 +34,7 @@ fn wants_colour(is_terminal: bool) -> bool {
     }
     is_terminal
         && !set("CLICOLOR").is_some_and(|value| is_zero(&value))
-        && !set("TERM").is_some_and(|term| term == "dumb")
+        && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 impl Paint {

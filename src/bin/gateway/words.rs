@@ -25,6 +25,12 @@ pub(crate) fn report(error: &Error, which: &Which) {
     hint_lines(&hints(error, which));
 }
 
+/// Prints what was found, in one sentence, and what helps.
+pub(crate) fn situation(seen: &Inspection, which: &Which) {
+    say_error(&seen.sentence());
+    hint_lines(&hints_for(seen, which));
+}
+
 /// Prints that a claim was refused because a holder lives: which process, since when, its command, and what helps.
 pub(crate) fn already_running(status: &Status, which: &Which) {
     say_error(&holder_words(status));
@@ -87,8 +93,7 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
         Error::Refused { why: Refusal::NotAllowed, .. } => {
             vec!["ask as the user who holds it, or as root".to_owned()]
         }
-        Error::Refused { .. } => Vec::new(),
-        Error::TooLong { .. } => Vec::new(),
+        Error::Refused { .. } | Error::TooLong { .. } => Vec::new(),
         _ => vec![
             format!("`{}` says how it is", command_line(which, "status")),
             format!("`{}` shows all that is known", command_line(which, "doctor")),
@@ -186,7 +191,6 @@ fn about_directory(path: &Path, fault: &DirectoryFault) -> Vec<String> {
         DirectoryFault::Writable { .. } => {
             vec![format!("`chmod go-w {}`, once you have looked what is in it", shell(path)), elsewhere()]
         }
-        DirectoryFault::NotADirectory => vec![elsewhere()],
         DirectoryFault::Forbidden(_) => {
             vec!["run this as the user it belongs to, or name another directory with --dir".to_owned()]
         }
@@ -207,9 +211,14 @@ fn about_system(path: &Path, kind: ErrorKind) -> Vec<String> {
             vec!["name a directory that can be written to with --dir".to_owned()]
         }
         ErrorKind::PermissionDenied => vec![format!("`ls -ld {}` shows who may", shell(path)), elsewhere()],
-        ErrorKind::InvalidFilename => vec!["name a directory with a shorter path with --dir".to_owned()],
+        _ if is_too_long(path) => vec!["name a directory with a shorter path with --dir".to_owned()],
         _ => Vec::new(),
     }
+}
+
+/// Longer than any system takes; the kind of that error is newer than the oldest compiler that is supported.
+fn is_too_long(path: &Path) -> bool {
+    path.as_os_str().len() >= 4096 || path.iter().any(|part| part.len() > 255)
 }
 
 fn move_away(path: &Path) -> String {
