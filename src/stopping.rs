@@ -9,6 +9,7 @@ use incumbent_proto::{Outcome, Progress, ProgressPhase, Reply, Request, StopReas
 
 use crate::{
     connection::{Connection, Received},
+    decide::Hailed,
     error::{Error, Refusal},
     hail::Patience,
     incumbent::{Incumbent, PATIENCE, unexpected},
@@ -134,15 +135,17 @@ impl Incumbent {
     /// Waits until this holder does not hold the instance any more; `false`: it does at the deadline (none: for ever).
     #[must_use = "it may still be there"]
     pub fn wait_gone_blocking(&self, deadline: Option<Instant>) -> bool {
-        let far = Instant::now() + Duration::from_secs(365 * 24 * 3600);
+        let soon = |deadline: Option<Instant>| {
+            let soon = Instant::now() + PATIENCE;
+            deadline.map_or(soon, |deadline| deadline.min(soon))
+        };
         loop {
             // The end of the connection is the event; a holder that closes it for another reason is asked again.
-            if let Ok(mut connection) = self.connect() {
+            if let Ok(mut connection) = self.connect_by(soon(deadline)) {
                 if connection.say(&Request::Watch(Watch {}), "watch", Instant::now() + PATIENCE).is_ok() {
                     while let Ok(Received::Reply(_)) = connection.receive(deadline, None) {}
                 }
-                let soon = deadline.unwrap_or(far).min(Instant::now() + PATIENCE);
-                if self.gone_before(soon, &connection) {
+                if self.gone_before(soon(deadline), &connection) {
                     return true;
                 }
             } else if self.has_gone() {
@@ -160,25 +163,25 @@ impl Incumbent {
     #[must_use]
     pub fn has_gone(&self) -> bool {
         match pid_file::look(&self.place.pid) {
-            Ok(None) => !self.answers(),
-            Ok(Some(locks)) if locks.instance == LockOwner::None => !self.answers(),
-            Ok(Some(_)) => self.another_answers(),
+            Ok(None) => !self.may_listen(),
+            Ok(Some(locks)) if locks.instance == LockOwner::None => !self.may_listen(),
+            Ok(Some(_)) => matches!(self.hailed(), (_, Some(id)) if id != self.instance_id()),
             Err(_) => false,
         }
     }
 
-    fn hailed_id(&self) -> Option<InstanceId> {
+    /// Whether it answers, or somebody lives and listens who says nothing: robbed of its lock and stopped, it lives.
+    fn may_listen(&self) -> bool {
+        match self.hailed() {
+            (_, Some(id)) => id == self.instance_id(),
+            (met, None) => met == Hailed::Silent,
+        }
+    }
+
+    fn hailed(&self) -> (Hailed, Option<InstanceId>) {
         let deadline = Instant::now() + Duration::from_millis(100);
         let hail = crate::hail::hail(&self.place, Patience::until(deadline), None);
-        hail.answer.map(|answered| InstanceId::from_bytes(answered.pong.instance_id))
-    }
-
-    fn answers(&self) -> bool {
-        self.hailed_id() == Some(self.id)
-    }
-
-    fn another_answers(&self) -> bool {
-        self.hailed_id().is_some_and(|id| id != self.id)
+        (hail.met, hail.answer.map(|answered| InstanceId::from_bytes(answered.pong.instance_id)))
     }
 
     /// After the end of the connection: the lock comes free at the latest when the process has ended.
