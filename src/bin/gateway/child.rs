@@ -28,8 +28,10 @@ use tokio::{
 use crate::{
     args::Run,
     exit,
-    say::{error, rounded, say},
+    output::complain,
     signals::{Caught, Signals},
+    times::rounded,
+    words::say_error,
 };
 
 /// What a program that is not the holder's any more has to stop: every moment of it is beside its successor.
@@ -86,7 +88,7 @@ fn cannot_start(program: &OsString, refused: &std::io::Error) -> u8 {
     // A script whose interpreter is missing is there, and can't be run.
     let is_there = program.to_string_lossy().contains('/') && Path::new(program).exists();
     if refused.kind() == ErrorKind::NotFound && !is_there {
-        error(&format!("cannot find the program {shown}"));
+        say_error(&format!("cannot find the program {shown}"));
         return exit::NOT_FOUND;
     }
     let why = if refused.kind() == ErrorKind::NotFound {
@@ -94,7 +96,7 @@ fn cannot_start(program: &OsString, refused: &std::io::Error) -> u8 {
     } else {
         text::system_words(refused)
     };
-    error(&format!("cannot run {shown}: {why}"));
+    say_error(&format!("cannot run {shown}: {why}"));
     exit::CANNOT_RUN
 }
 
@@ -128,7 +130,7 @@ impl Supervisor<'_> {
                 }
                 (Event::Asked(stop), phase) => self.passed_on(stop, phase),
                 (Event::Deposed, _) => {
-                    error("another process holds the instance now: stopping");
+                    say_error("another process holds the instance now: stopping");
                     self.signal(SignalKind::terminate().as_raw_value());
                     let grace = self.grace.min(GRACE_OF_THE_DEPOSED);
                     Phase::Stopping { by: Instant::now() + grace, grace, deposed: true }
@@ -136,7 +138,7 @@ impl Supervisor<'_> {
                 (Event::GraceOver, Phase::Stopping { grace, deposed, .. }) => {
                     let _ = child.start_kill();
                     let grace = text::duration(rounded(grace));
-                    say(&format!("pid {} did not stop within {grace}: it was killed", self.pid));
+                    complain(&format!("pid {} did not stop within {grace}: it was killed", self.pid));
                     Phase::Killed { deposed }
                 }
             };
@@ -205,7 +207,7 @@ impl Supervisor<'_> {
 
     fn say_stopping(&self, signal: &str, grace: Duration) {
         let grace = text::duration(rounded(grace));
-        say(&format!("stopping: {signal} to pid {}, which has {grace}", self.pid));
+        complain(&format!("stopping: {signal} to pid {}, which has {grace}", self.pid));
         self.holder.set_note(format!("waiting for pid {} to stop", self.pid));
     }
 
@@ -227,7 +229,7 @@ impl Supervisor<'_> {
                 if Signals::takes(signal) && came.await.is_ok_and(|caught| caught.number == signal) {
                     return exit::OK;
                 }
-                say(&format!("pid {} died of {}", self.pid, platform::signal_name(signal)));
+                complain(&format!("pid {} died of {}", self.pid, platform::signal_name(signal)));
                 u8::try_from(signal).map_or(u8::MAX, |signal| exit::SIGNAL.saturating_add(signal))
             }
         }

@@ -11,11 +11,7 @@ use incumbent::{Holder, Message, text};
 use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{
-    base64, exit,
-    say::{error, say},
-    signals::Signals,
-};
+use crate::{base64, exit, output::complain, signals::Signals, words::say_error};
 
 /// `EX_IOERR` of sysexits.h: the message could not be printed.
 const NOT_PRINTED: i32 = 74;
@@ -58,7 +54,7 @@ pub(crate) async fn take(holder: &Holder, signals: &mut Signals, grace: Duration
             _ = signals.next() => break grace,
             stop = holder.stop_requested() => break stop.grace(),
             () = holder.deposed() => {
-                error("another process holds the instance now");
+                say_error("another process holds the instance now");
                 return exit::DEPOSED;
             }
             Some(message) = messages.next() => drop(print.send(message)),
@@ -70,7 +66,7 @@ pub(crate) async fn take(holder: &Holder, signals: &mut Signals, grace: Duration
     }
     drop(print);
     if timeout(grace, printed).await.is_err() {
-        say(&format!("messages are left unprinted: nobody read them within {}", text::duration(grace)));
+        complain(&format!("messages are left unprinted: nobody read them within {}", text::duration(grace)));
     }
     exit::OK
 }

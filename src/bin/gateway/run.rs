@@ -13,8 +13,8 @@ use incumbent::{Claim, Error, Holder, Incumbent, Instance, text};
 use crate::{
     args::{IfRunning, Run, Which},
     child, exit, messages,
+    output::complain,
     queue::{self, Patience},
-    say::say,
     send,
     signals::Signals,
     words,
@@ -62,7 +62,7 @@ fn instead(instance: &Instance, incumbent: &Incumbent, args: &Run, which: &Which
     if args.if_running == IfRunning::Send {
         return send::hand_over(incumbent, &args.program, Vec::new(), which);
     }
-    say(&format!("`{}` is running already: {}", instance.name(), queue::pid_words(incumbent.pid())));
+    complain(&format!("`{}` is running already: {}", instance.name(), queue::pid_words(incumbent.pid())));
     Ok(exit::OK)
 }
 
@@ -75,7 +75,7 @@ fn hold(instance: &Instance, holder: Holder, args: &Run) -> Result<u8, Error> {
         // Whoever has read `holding` may signal.
         let mut signals = Signals::take().map_err(failed)?;
         holder.set_grace(args.grace);
-        say(&holding(instance, dir, &holder));
+        complain(&holding(instance, dir, &holder));
         Ok(if args.program.is_empty() {
             messages::take(&holder, &mut signals, args.grace).await
         } else {
@@ -83,7 +83,7 @@ fn hold(instance: &Instance, holder: Holder, args: &Run) -> Result<u8, Error> {
         })
     })?;
     if let Err(error) = holder.release_blocking() {
-        say(&format!("warning: `{}` is free again, but {error}", instance.name()));
+        complain(&format!("warning: `{}` is free again, but {error}", instance.name()));
     }
     Ok(code)
 }

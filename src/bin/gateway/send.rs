@@ -13,8 +13,7 @@ use incumbent::{Error, Found, Incumbent, Instance, Refusal, State};
 use crate::{
     args::{Send, Which},
     exit, queue,
-    say::error,
-    words,
+    words::{self, say_error},
 };
 
 /// Twice what a message may have: what is longer is refused by the library, and not read to its end for that.
@@ -28,7 +27,7 @@ pub(crate) fn send(instance: &Instance, which: &Which, args: Send) -> Result<u8,
         Found::Other(seen) => {
             return Ok(match seen.state() {
                 State::Absent | State::Crashed => {
-                    error(&seen.sentence());
+                    say_error(&seen.sentence());
                     exit::NOBODY
                 }
                 _ => {
