@@ -15,9 +15,11 @@ use incumbent::{
 
 use crate::{
     args::{Stop, Which},
-    exit, queue,
-    say::{error, rounded, say},
-    words,
+    exit,
+    output::complain,
+    queue,
+    times::rounded,
+    words::{self, say_error},
 };
 
 /// What a holder that is ended by force has, unless the user says.
@@ -59,7 +61,7 @@ fn nobody(instance: &Instance, seen: &Inspection) -> u8 {
     let claiming = seen.status().claiming.map_or_else(String::new, |claiming| {
         format!("; {} is claiming it", queue::process_words(claiming.pid))
     });
-    say(&format!("`{}` is not running{claiming}", instance.name()));
+    complain(&format!("`{}` is not running{claiming}", instance.name()));
     exit::OK
 }
 
@@ -78,12 +80,16 @@ fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -
     };
     match stopped {
         Stopped::Gone => {
-            say(&format!("stopped `{}` ({who}) after {}", instance.name(), text::duration(began.elapsed())));
+            complain(&format!(
+                "stopped `{}` ({who}) after {}",
+                instance.name(),
+                text::duration(began.elapsed())
+            ));
             Ok(exit::OK)
         }
         Stopped::Busy(count) => {
             let pieces = if count == 1 { "piece" } else { "pieces" };
-            say(&format!(
+            complain(&format!(
                 "`{}` ({who}) is busy and goes on: {count} {pieces} of work in flight",
                 instance.name()
             ));
@@ -93,8 +99,11 @@ fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -
         _ if incumbent.has_gone() => Ok(exit::OK),
         _ => {
             let waited = text::duration(began.elapsed());
-            error(&format!("`{}` ({who}) was asked to stop and still holds after {waited}", instance.name()));
-            say(&format!("hint: end it by force: {}", words::command_line(which, "stop --force")));
+            say_error(&format!(
+                "`{}` ({who}) was asked to stop and still holds after {waited}",
+                instance.name()
+            ));
+            complain(&format!("hint: end it by force: {}", words::command_line(which, "stop --force")));
             Ok(exit::BUSY)
         }
     }
@@ -117,7 +126,7 @@ impl Shown {
                 if now.note.is_empty() { String::new() } else { format!(": {}", text::shown(&now.note)) };
             let busy = now.busy.filter(|&n| n > 0).map_or_else(String::new, |n| format!(", {n} in flight"));
             let left = text::duration(rounded(now.remaining));
-            say(&format!("{who} is stopping{note}{busy} ({left} left)"));
+            complain(&format!("{who} is stopping{note}{busy} ({left} left)"));
         }
         self.last = Some(news);
     }
@@ -129,12 +138,12 @@ fn force(instance: &Instance, args: &Stop) -> Result<u8, Error> {
     let owner = seen.status().holder.and_then(|holder| holder.pid);
     let who = queue::process_words(owner);
     let grace = args.grace.unwrap_or(GRACE);
-    say(&format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace)));
+    complain(&format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace)));
     instance.end_holder_blocking(grace, KILL_WAIT)?;
     let seen = instance.inspect_blocking(queue::PATIENCE)?;
     let now = seen.status().holder.and_then(|holder| holder.pid);
     if seen.verdict() == Verdict::Dead || (now.is_some() && now != owner) {
-        say(&format!("stopped `{}` by force", instance.name()));
+        complain(&format!("stopped `{}` by force", instance.name()));
         return Ok(exit::OK);
     }
     Err(Error::Unresponsive(Box::new(seen)))

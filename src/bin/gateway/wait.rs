@@ -13,7 +13,7 @@ use incumbent::{Error, Found, Incumbent, Instance, State, text};
 use crate::{
     args::{Wait, Which},
     exit, queue,
-    say::error,
+    words::say_error,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -114,7 +114,7 @@ impl Looking<'_> {
     }
 
     fn over(&self, what: &str, why: &str) -> u8 {
-        error(&format!("{what} after {}: {why}", text::duration(self.began.elapsed())));
+        say_error(&format!("{what} after {}: {why}", text::duration(self.began.elapsed())));
         exit::BUSY
     }
 }
