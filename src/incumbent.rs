@@ -187,6 +187,7 @@ impl Incumbent {
         self.connect_by(Instant::now() + PATIENCE)
     }
 
+    /// As [`Incumbent::connect`], and a new one answers by the deadline.
     pub(crate) fn connect_by(&self, deadline: Instant) -> Result<Connection, Error> {
         let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         match kept {

@@ -9,6 +9,7 @@ use incumbent_proto::{Outcome, Progress, ProgressPhase, Reply, Request, StopReas
 
 use crate::{
     connection::{Connection, Received},
+    decide::Hailed,
     error::{Error, Refusal},
     hail::Patience,
     incumbent::{Incumbent, PATIENCE, unexpected},
@@ -162,25 +163,25 @@ impl Incumbent {
     #[must_use]
     pub fn has_gone(&self) -> bool {
         match pid_file::look(&self.place.pid) {
-            Ok(None) => !self.answers(),
-            Ok(Some(locks)) if locks.instance == LockOwner::None => !self.answers(),
-            Ok(Some(_)) => self.another_answers(),
+            Ok(None) => !self.may_listen(),
+            Ok(Some(locks)) if locks.instance == LockOwner::None => !self.may_listen(),
+            Ok(Some(_)) => matches!(self.hailed(), (_, Some(id)) if id != self.instance_id()),
             Err(_) => false,
         }
     }
 
-    fn hailed_id(&self) -> Option<InstanceId> {
+    /// Whether it answers, or somebody lives and listens who says nothing: robbed of its lock and stopped, it lives.
+    fn may_listen(&self) -> bool {
+        match self.hailed() {
+            (_, Some(id)) => id == self.instance_id(),
+            (met, None) => met == Hailed::Silent,
+        }
+    }
+
+    fn hailed(&self) -> (Hailed, Option<InstanceId>) {
         let deadline = Instant::now() + Duration::from_millis(100);
         let hail = crate::hail::hail(&self.place, Patience::until(deadline), None);
-        hail.answer.map(|answered| InstanceId::from_bytes(answered.pong.instance_id))
-    }
-
-    fn answers(&self) -> bool {
-        self.hailed_id() == Some(self.id)
-    }
-
-    fn another_answers(&self) -> bool {
-        self.hailed_id().is_some_and(|id| id != self.id)
+        (hail.met, hail.answer.map(|answered| InstanceId::from_bytes(answered.pong.instance_id)))
     }
 
     /// After the end of the connection: the lock comes free at the latest when the process has ended.

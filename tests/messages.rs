@@ -1,5 +1,5 @@
 //! Messages: from `send` to the one that holds, once each, in order, byte for byte, and back with a code.
-#![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test fails so, a role speaks so
 
 #[path = "support/gateway.rs"]
 mod gateway;

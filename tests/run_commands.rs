@@ -1,5 +1,5 @@
 //! `run`, `stop` and `wait` on the built program: what they say, what they leave, and how they end.
-#![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test fails so, a role speaks so
 
 #[path = "support/gateway.rs"]
 mod gateway;
@@ -213,7 +213,6 @@ fn role_busy_holder() {
     let work = [holder.work(), holder.work()];
     assert!(work.iter().all(Option::is_some));
     holder.ready("");
-    eprintln!("working");
     println!("\nbusy");
     until_dismissed();
     assert!(holder.stop().is_none());

@@ -229,7 +229,7 @@ impl Lines {
             match self.lines.recv_timeout(WATCHDOG) {
                 Ok(line) if line.starts_with(start) => return line.trim_end().to_owned(),
                 Ok(line) => before.push_str(&line),
-                Err(_) => panic!("no line `{start}…`, only: {before}"),
+                Err(why) => panic!("no line `{start}…` ({why}), only: {before}"),
             }
         }
     }

@@ -31,6 +31,7 @@ use crate::{
     output::complain,
     signals::{Caught, Signals},
     times::rounded,
+    words::say_error,
 };
 
 /// What a program that is not the holder's any more has to stop: every moment of it is beside its successor.
@@ -82,20 +83,20 @@ fn start(instance: &Instance, program: &[OsString]) -> std::io::Result<Child> {
 }
 
 /// Says why; the exit code, as a shell has it.
-fn cannot_start(program: &OsString, error: &std::io::Error) -> u8 {
+fn cannot_start(program: &OsString, refused: &std::io::Error) -> u8 {
     let shown = text::quoted(program);
     // A script whose interpreter is missing is there, and can't be run.
     let is_there = program.to_string_lossy().contains('/') && Path::new(program).exists();
-    if error.kind() == ErrorKind::NotFound && !is_there {
-        complain(&format!("error: cannot find the program {shown}"));
+    if refused.kind() == ErrorKind::NotFound && !is_there {
+        say_error(&format!("cannot find the program {shown}"));
         return exit::NOT_FOUND;
     }
-    let why = if error.kind() == ErrorKind::NotFound {
+    let why = if refused.kind() == ErrorKind::NotFound {
         "the interpreter that it names is missing".to_owned()
     } else {
-        text::system_words(error)
+        text::system_words(refused)
     };
-    complain(&format!("error: cannot run {shown}: {why}"));
+    say_error(&format!("cannot run {shown}: {why}"));
     exit::CANNOT_RUN
 }
 
@@ -129,7 +130,7 @@ impl Supervisor<'_> {
                 }
                 (Event::Asked(stop), phase) => self.passed_on(stop, phase),
                 (Event::Deposed, _) => {
-                    complain("error: another process holds the instance now: stopping");
+                    say_error("another process holds the instance now: stopping");
                     self.signal(SignalKind::terminate().as_raw_value());
                     let grace = self.grace.min(GRACE_OF_THE_DEPOSED);
                     Phase::Stopping { by: Instant::now() + grace, grace, deposed: true }

@@ -11,7 +11,7 @@ use incumbent::{Holder, Message, text};
 use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{base64, exit, output::complain, signals::Signals};
+use crate::{base64, exit, output::complain, signals::Signals, words::say_error};
 
 /// `EX_IOERR` of sysexits.h: the message could not be printed.
 const NOT_PRINTED: i32 = 74;
@@ -54,7 +54,7 @@ pub(crate) async fn take(holder: &Holder, signals: &mut Signals, grace: Duration
             _ = signals.next() => break grace,
             stop = holder.stop_requested() => break stop.grace(),
             () = holder.deposed() => {
-                complain("error: another process holds the instance now");
+                say_error("another process holds the instance now");
                 return exit::DEPOSED;
             }
             Some(message) = messages.next() => drop(print.send(message)),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use incumbent::{Error, Incumbent, Instance, Process, Status, text};
 
-use crate::{exit, output::complain};
+use crate::{exit, output::complain, times, words::say_error};
 
 /// How long somebody who answered may take to answer again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ impl Patience {
     /// Says that the time is up; the exit code.
     pub(crate) fn over(&self) -> u8 {
         let what = self.said.as_deref().unwrap_or_default();
-        complain(&format!("error: gave up after {}: {what}", text::duration(self.began.elapsed())));
+        say_error(&format!("gave up after {}: {what}", text::duration(self.began.elapsed())));
         exit::BUSY
     }
 
@@ -132,21 +132,9 @@ pub(crate) fn holder_words(status: &Status) -> String {
         let command: Vec<_> = command.iter().map(Into::into).collect();
         about.push(text::command(&command, 60));
     }
-    if let Some(uptime) = holder.uptime_s.and_then(|up| Duration::try_from_secs_f64(up).ok()) {
-        let began = std::time::SystemTime::now().checked_sub(uptime);
-        about.extend(began.and_then(since));
-    }
+    about.extend(holder.started_at.as_deref().map(|at| format!("since {}", times::local(at))));
     let pid = pid_words(holder.pid);
     if about.is_empty() { pid } else { format!("{pid} ({})", about.join(", ")) }
-}
-
-/// The moment on the local clock; with the day when that is another.
-fn since(moment: std::time::SystemTime) -> Option<String> {
-    let zone = jiff::tz::TimeZone::system();
-    let then = jiff::Timestamp::try_from(moment).ok()?.to_zoned(zone.clone());
-    let now = jiff::Timestamp::now().to_zoned(zone);
-    let format = if then.date() == now.date() { "since %H:%M:%S" } else { "since %Y-%m-%d %H:%M" };
-    Some(then.strftime(format).to_string())
 }
 
 /// A process by its number.

@@ -12,9 +12,8 @@ use incumbent::{Error, Found, Incumbent, Instance, Refusal, State};
 
 use crate::{
     args::{Send, Which},
-    exit,
-    output::complain,
-    queue, words,
+    exit, queue,
+    words::{self, say_error},
 };
 
 /// Twice what a message may have: what is longer is refused by the library, and not read to its end for that.
@@ -28,7 +27,7 @@ pub(crate) fn send(instance: &Instance, which: &Which, args: Send) -> Result<u8,
         Found::Other(seen) => {
             return Ok(match seen.state() {
                 State::Absent | State::Crashed => {
-                    complain(&format!("error: {}", seen.sentence()));
+                    say_error(&seen.sentence());
                     exit::NOBODY
                 }
                 _ => {

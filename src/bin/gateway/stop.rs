@@ -19,7 +19,7 @@ use crate::{
     output::complain,
     queue,
     times::rounded,
-    words,
+    words::{self, say_error},
 };
 
 /// What a holder that is ended by force has, unless the user says.
@@ -99,8 +99,8 @@ fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -
         _ if incumbent.has_gone() => Ok(exit::OK),
         _ => {
             let waited = text::duration(began.elapsed());
-            complain(&format!(
-                "error: `{}` ({who}) was asked to stop and still holds after {waited}",
+            say_error(&format!(
+                "`{}` ({who}) was asked to stop and still holds after {waited}",
                 instance.name()
             ));
             complain(&format!("hint: end it by force: {}", words::command_line(which, "stop --force")));

@@ -12,9 +12,8 @@ use incumbent::{Error, Found, Incumbent, Instance, State, text};
 
 use crate::{
     args::{Wait, Which},
-    exit,
-    output::complain,
-    queue,
+    exit, queue,
+    words::say_error,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -115,7 +114,7 @@ impl Looking<'_> {
     }
 
     fn over(&self, what: &str, why: &str) -> u8 {
-        complain(&format!("error: {what} after {}: {why}", text::duration(self.began.elapsed())));
+        say_error(&format!("{what} after {}: {why}", text::duration(self.began.elapsed())));
         exit::BUSY
     }
 }

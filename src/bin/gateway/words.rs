@@ -67,7 +67,8 @@ pub(crate) fn hint_lines(hints: &[String]) {
     }
 }
 
-fn say_error(words: &str) {
+/// Prints what went wrong on the standard error, on one line.
+pub(crate) fn say_error(words: &str) {
     output::complain(&format!("{} {words}", style::stderr().bad("gateway:")));
 }
 
