@@ -64,6 +64,8 @@ pub(crate) enum Note {
     NotOurs,
     /// This user may not connect.
     Forbidden,
+    /// This process has no descriptor left to connect with, so nothing was asked.
+    NoRoom,
     /// What is at the path is no socket.
     NoSocket(&'static str),
 }
@@ -132,6 +134,7 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
             return match error.kind() {
                 ErrorKind::WouldBlock => (Hail::met(Hailed::Silent, Some(Note::Full)), true),
                 ErrorKind::PermissionDenied => (Hail::met(Hailed::Silent, Some(Note::Forbidden)), false),
+                _ if platform::means_no_room(&error) => (Hail::met(Hailed::Silent, Some(Note::NoRoom)), true),
                 _ => (nobody_or_in_the_way(address), false),
             };
         }

@@ -296,7 +296,7 @@ impl Inspection {
                 let stopped = self.owner.as_ref().is_some_and(|p| p.state != ProcessState::Running);
                 if !silent && !stopped && locks.claim == locks.instance {
                     State::Starting
-                } else if self.hail.note == Some(Note::Forbidden) {
+                } else if matches!(self.hail.note, Some(Note::Forbidden | Note::NoRoom)) {
                     State::Unknown
                 } else {
                     State::Unresponsive
@@ -406,6 +406,9 @@ impl Inspection {
             }
             (_, Some(Note::Forbidden), _) => {
                 format!("cannot tell whether {who} is running: this user may not connect to its socket")
+            }
+            (_, Some(Note::NoRoom), _) => {
+                format!("cannot tell whether {who} is running: this process has too many open files to ask")
             }
             (Ok(_), _, Past::Record(record)) if self.hail.met != Hailed::Silent => format!(
                 "cannot tell whether {who} is running: its last holder is on another machine, `{}`, and did not release it",
