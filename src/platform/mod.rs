@@ -29,6 +29,7 @@ pub(crate) use unix::{
     },
     host_name, is_exhaustion as means_no_room,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+    most_descriptors,
     owned::Owned,
     per_process::PerProcess,
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
