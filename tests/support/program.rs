@@ -52,6 +52,19 @@ impl Program {
         command
     }
 
+    /// Starts this test binary in a role under another program, such as `unshare` with its arguments.
+    pub fn role_under(wrapper: &[&str], name: &str, dir: &Path) -> Self {
+        Self::start(&mut Self::under(wrapper, &Self::role_command(name, dir)))
+    }
+
+    /// The command, run by another program.
+    pub fn under(wrapper: &[&str], inner: &Command) -> Command {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args());
+        command.envs(inner.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+        command
+    }
+
     pub fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
