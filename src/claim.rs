@@ -30,7 +30,7 @@ use crate::{
     error::Error,
     force,
     found::Found,
-    hail::{self, Hail, Patience},
+    hail::{self, Hail, Note, Patience},
     held::{Held, Problem},
     holder::Holder,
     incumbent::Incumbent,
@@ -132,10 +132,10 @@ impl<'a> Contender<'a> {
             let step = decide::next(seen, Instant::now() >= self.deadline);
             tracing::trace!(instance = %self.place.name, ?seen, ?step);
             seen = match step {
-                Step::Hail => Seen::Hailed(self.hail(Patience::until(self.deadline))),
+                Step::Hail => Seen::Hailed(self.hail(Patience::until(self.deadline))?),
                 Step::TakeClaimLock => Seen::ClaimLock(self.take_claim_lock()?),
                 Step::TakeInstanceLock => Seen::InstanceLock(self.take(Which::Instance)?),
-                Step::HailAgain => Seen::HailedAgain(self.hail(self.patience_under_locks())),
+                Step::HailAgain => Seen::HailedAgain(self.hail(self.patience_under_locks())?),
                 Step::TakeAbstractName => Seen::AbstractName(self.take_abstract_name()),
                 Step::ReadRecord => Seen::LastHolder(self.read_record()),
                 Step::Bind => {
@@ -178,11 +178,16 @@ impl<'a> Contender<'a> {
         self.problems.clear();
     }
 
-    fn hail(&mut self, patience: Patience) -> Hailed {
+    fn hail(&mut self, patience: Patience) -> Result<Hailed, Error> {
         let hail = hail::hail(&self.place, patience, None);
+        if hail.note == Some(Note::Unasked) {
+            // Nothing was asked, so nothing is known. Opening the pid file would fail as well.
+            let source = std::io::Error::other("no file descriptor or memory is left");
+            return Err(Error::io("connect to", &self.place.socket(), source));
+        }
         let met = hail.met;
         self.last_hail = Some(hail);
-        met
+        Ok(met)
     }
 
     /// Short for one that lives, so that its tick finds the locks free again; long for one that is ending.

@@ -64,6 +64,8 @@ pub(crate) enum Note {
     NotOurs,
     /// This user may not connect.
     Forbidden,
+    /// The system would not connect (no descriptor left, no memory), so nothing was asked.
+    Unasked,
     /// What is at the path is no socket.
     NoSocket(&'static str),
 }
@@ -132,7 +134,9 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
             return match error.kind() {
                 ErrorKind::WouldBlock => (Hail::met(Hailed::Silent, Some(Note::Full)), true),
                 ErrorKind::PermissionDenied => (Hail::met(Hailed::Silent, Some(Note::Forbidden)), false),
-                _ => (nobody_or_in_the_way(address), false),
+                _ if platform::means_nobody(&error) => (nobody_or_in_the_way(address), false),
+                // Only what the system says of the address proves that nobody is there.
+                _ => (Hail::met(Hailed::Silent, Some(Note::Unasked)), true),
             };
         }
     };

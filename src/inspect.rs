@@ -89,6 +89,8 @@ pub enum Doubt {
     OtherMachine,
     /// So many wait at the socket that no more may.
     Full,
+    /// This process could not connect: it has no descriptor or memory left.
+    Unasked,
     /// Who listens at the socket does not speak the protocol.
     NotOurs,
     /// Who listens at the socket lives, does not answer, and does not own the instance lock.
@@ -319,7 +321,7 @@ impl Inspection {
                 let stopped = self.owner.as_ref().is_some_and(|p| p.state != ProcessState::Running);
                 if !silent && !stopped && locks.claim == locks.instance {
                     State::Starting
-                } else if self.hail.note == Some(Note::Forbidden) {
+                } else if matches!(self.hail.note, Some(Note::Forbidden | Note::Unasked)) {
                     State::Unknown
                 } else {
                     State::Unresponsive
@@ -422,6 +424,7 @@ impl Inspection {
         Some(match (&self.locks, self.hail.note, &self.past) {
             (Err(_), _, _) => Doubt::LocksUnseen,
             (_, Some(Note::Forbidden), _) => Doubt::NotAllowed,
+            (_, Some(Note::Unasked), _) => Doubt::Unasked,
             (_, _, Past::Record(_)) if self.hail.met != Hailed::Silent => Doubt::OtherMachine,
             (_, Some(Note::Full), _) => Doubt::Full,
             (_, Some(Note::NotOurs), _) => Doubt::NotOurs,

@@ -71,6 +71,9 @@ impl Inspection {
                 "its last holder is on another machine, `{}`, and did not release it",
                 text::shown(record.host.as_deref().unwrap_or("unknown"))
             ),
+            (Some(Doubt::Unasked), ..) => {
+                "this process could not ask: no file descriptor or memory is left".to_owned()
+            }
             (Some(Doubt::Full), ..) => "so many wait at its socket that no more may".to_owned(),
             (Some(Doubt::NotOurs), ..) => {
                 format!("{} listens at its socket and does not speak the protocol", self.listener_words())

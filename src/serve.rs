@@ -1,7 +1,8 @@
 //! Serving one process's instances: who is let in, how many, and whose turn it is. What is said is in `visit.rs`.
 //!
 //! Only the directory's owner and root may speak; others are closed at once. When there are too many connections, or no
-//! descriptor is left, the one that has been silent for longest makes room. Proven by `tests/hostile.rs`.
+//! descriptor is left, one makes room: an idle one, else one that does not read, else one that only watches, of these
+//! the one that has been silent for longest. So whoever comes is heard. Proven by `tests/hostile.rs`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +19,7 @@ use crate::{
     visit::Visit,
 };
 
-/// Connections that an instance serves at once.
+/// Connections that an instance serves at once; fewer when the process may have few descriptors.
 const MOST_GUESTS: usize = 256;
 /// Connections let in before others get their turn.
 const AT_ONCE: usize = 64;
@@ -129,7 +130,7 @@ impl Served {
             for (number, (guest, visit)) in &service.guests {
                 what.push(Ready::Guest(*id, *number));
                 awaited.push(match visit {
-                    _ if !visit.to_write().is_empty() => Awaited::Writing(guest),
+                    _ if !visit.to_write().is_empty() || visit.is_unfinished() => Awaited::Writing(guest),
                     _ if visit.may_be_heard() => Awaited::Reading(guest),
                     _ => Awaited::Leaving(guest),
                 });
@@ -151,6 +152,8 @@ impl Served {
                     if let Some(peer) = may_speak(&guest, service.held.owner) {
                         self.seats += 1;
                         service.seat(self.seats, guest, peer);
+                        // What it has said already is answered before it could have to make room for the next one.
+                        service.speak(self.seats, &mut self.tickets);
                     }
                 }
                 Ok(None) => return,
@@ -172,10 +175,8 @@ impl Served {
 
     /// Reads what a guest says, writes what it is told.
     fn speak(&mut self, id: InstanceId, number: u64) {
-        let Some(service) = self.instances.get_mut(&id) else { return };
-        let Some((guest, visit)) = service.guests.get_mut(&number) else { return };
-        if converse(guest, visit, &service.held, &mut self.tickets).is_err() {
-            service.guests.remove(&number);
+        if let Some(service) = self.instances.get_mut(&id) {
+            service.speak(number, &mut self.tickets);
         }
     }
 }
@@ -183,7 +184,9 @@ impl Served {
 /// One turn of a conversation; an error: the client has left, or its descriptor is not ours any more.
 fn converse(guest: &Guest, visit: &mut Visit, held: &Held, tickets: &mut Ticket) -> io::Result<()> {
     let mut piece = [0; 8192];
-    if visit.to_write().is_empty() {
+    if visit.is_unfinished() {
+        visit.go_on(held, tickets);
+    } else if visit.to_write().is_empty() {
         match guest.read(&mut piece)? {
             Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Some(count) if visit.may_be_heard() => visit.hear(&piece[..count], held, tickets, Instant::now()),
@@ -205,15 +208,24 @@ fn may_speak(guest: &Guest, owner: u32) -> Option<Peer> {
 
 impl Service {
     fn seat(&mut self, number: u64, guest: Guest, peer: Peer) {
-        if self.guests.len() < MOST_GUESTS || self.make_room() {
+        // Half of the descriptors stay the program's own, and that of the tick, which puts files back.
+        let most = platform::most_descriptors().map_or(MOST_GUESTS, |most| (most / 2).min(MOST_GUESTS));
+        if self.guests.len() < most || self.make_room() {
             self.guests.insert(number, (guest, Visit::new(peer, Instant::now())));
         }
     }
 
-    /// Closes the connection that has been silent for longest; `false`: none is idle.
+    fn speak(&mut self, number: u64, tickets: &mut Ticket) {
+        let Some((guest, visit)) = self.guests.get_mut(&number) else { return };
+        if converse(guest, visit, &self.held, tickets).is_err() {
+            self.guests.remove(&number);
+        }
+    }
+
+    /// Closes the connection that can best be done without; `false`: there is none.
     fn make_room(&mut self) -> bool {
-        let idle = self.guests.iter().filter(|(_, (_, visit))| visit.is_idle());
-        let silent = idle.min_by_key(|(_, (_, visit))| visit.last_word()).map(|(number, _)| *number);
-        silent.is_some_and(|number| self.guests.remove(&number).is_some())
+        let least = self.guests.iter().min_by_key(|(_, (_, visit))| (visit.need(), visit.last_word()));
+        let least = least.map(|(number, _)| *number);
+        least.is_some_and(|number| self.guests.remove(&number).is_some())
     }
 }

@@ -22,6 +22,8 @@ use crate::{
 const SILENCE: Duration = Duration::from_secs(10);
 /// For so long half a frame may stay half, and a reply unread.
 const STALLED: Duration = Duration::from_secs(2);
+/// So many requests of one client are answered before others get their turn.
+const AT_ONCE: usize = 16;
 
 /// What is being done for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,19 @@ enum Doing {
     Stopping,
 }
 
+/// How much a client needs its connection, from the one that can best be done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// It asks nothing, and can connect anew.
+    Idle,
+    /// It does not read what it asked for.
+    Unread,
+    /// It is told changes, and can connect anew.
+    Watching,
+    /// It waits for an answer, or for the end of a stop.
+    Owed,
+}
+
 /// A conversation with one client.
 #[derive(Debug)]
 pub(crate) struct Visit {
@@ -43,6 +58,8 @@ pub(crate) struct Visit {
     heard: FrameBuffer,
     said: Vec<u8>,
     doing: Doing,
+    /// There may be whole requests left in what was heard.
+    unfinished: bool,
     /// A change came while the last words were unread; they are not piled up.
     outdated: bool,
     /// When it last said something, or read something.
@@ -57,6 +74,7 @@ impl Visit {
             heard: FrameBuffer::new(),
             said: Vec::new(),
             doing: Doing::Listening,
+            unfinished: false,
             outdated: false,
             last_word: now,
             over: false,
@@ -70,11 +88,18 @@ impl Visit {
         self.go_on(held, tickets);
     }
 
-    /// Answers what was heard, one request after the other, while nothing is owed.
-    fn go_on(&mut self, held: &Held, tickets: &mut Ticket) {
-        while self.doing == Doing::Listening && !self.over {
+    /// Answers what was heard, one request after the other, while nothing is owed; the rest when these were read.
+    pub(crate) fn go_on(&mut self, held: &Held, tickets: &mut Ticket) {
+        self.unfinished = true;
+        for _ in 0..AT_ONCE {
+            if self.doing != Doing::Listening || self.over {
+                return;
+            }
             let request = match self.heard.next_frame() {
-                Ok(None) => return,
+                Ok(None) => {
+                    self.unfinished = false;
+                    return;
+                }
                 Ok(Some(frame)) => Request::decode(&frame),
                 Err(malformed) => Err(malformed),
             };
@@ -229,9 +254,20 @@ impl Visit {
         self.said.is_empty() && !self.over && self.doing == Doing::Listening
     }
 
-    /// Tells whether it asks nothing and is owed nothing, so that it is the one that makes room.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.said.is_empty() && self.doing == Doing::Listening
+    /// Tells whether requests that were heard wait for their turn.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.may_be_heard() && self.unfinished
+    }
+
+    /// How much it needs its connection, when one must make room.
+    pub(crate) fn need(&self) -> Need {
+        match self.doing {
+            Doing::AwaitingAnswer(_) | Doing::Stopping => Need::Owed,
+            _ if !self.said.is_empty() => Need::Unread,
+            Doing::Watching => Need::Watching,
+            Doing::Listening if self.unfinished => Need::Owed,
+            Doing::Listening => Need::Idle,
+        }
     }
 
     pub(crate) fn last_word(&self) -> Instant {

@@ -46,6 +46,10 @@ pub(super) fn words(hail: &Hail) -> (String, &'static str) {
         (_, Some(Note::NotOurs)) => (who("does not speak the protocol"), "it lives, so nobody else may hold"),
         (_, Some(Note::Forbidden)) => ("not allowed to connect".to_owned(), "nothing is proven"),
         (_, Some(Note::NoSocket(kind))) => (format!("{kind}, no socket"), "no holder is to be met there"),
+        (_, Some(Note::Unasked)) => (
+            "this process could not ask: no file descriptor or memory is left".to_owned(),
+            "nothing is known of it",
+        ),
         (_, None) => ("nobody listens".to_owned(), "no holder is to be met there"),
     }
 }

@@ -128,6 +128,12 @@ pub(crate) fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// How many descriptors this process may have at once; none: as many as it likes (getrlimit(2), `RLIMIT_NOFILE`).
+pub(crate) fn most_descriptors() -> Option<usize> {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    most.map(|most| usize::try_from(most).unwrap_or(usize::MAX))
+}
+
 /// Leaves every signal to the program's own threads.
 pub(crate) fn block_signals_here() {
     let _ = nix::sys::signal::SigSet::all().thread_block();

@@ -1,7 +1,7 @@
 //! Programs that a test starts: the test binary itself in a role, or any command. Each says on its standard output when
 //! something has happened, is awaited with a watchdog, and is killed and reaped with the test.
 
-#![allow(dead_code)] // every test file uses its own part of it
+#![allow(dead_code, unreachable_pub)] // every test file uses its own part of it
 
 use std::{
     ffi::OsStr,
@@ -49,6 +49,19 @@ impl Program {
     pub fn role_command(name: &str, dir: &Path) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("the test binary has a path"));
         command.args(["role", "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, name).env(DIR, dir);
+        command
+    }
+
+    /// Starts this test binary in a role under another program, such as `unshare` with its arguments.
+    pub fn role_under(wrapper: &[&str], name: &str, dir: &Path) -> Self {
+        Self::start(&mut Self::under(wrapper, &Self::role_command(name, dir)))
+    }
+
+    /// The command, run by another program.
+    pub fn under(wrapper: &[&str], inner: &Command) -> Command {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args());
+        command.envs(inner.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
         command
     }
 

@@ -104,6 +104,27 @@ pub(crate) fn connect(address: &Address) -> io::Result<Stream> {
     Ok(Stream(Owned::new(UnixStream::from(made))?))
 }
 
+/// Tells whether a failed connect says that nobody listens at the address.
+///
+/// connect(2): refused, or there is no such path. A socket of another kind (`EPROTOTYPE`) is no endpoint of ours; on
+/// some shared file systems a socket that was left over cannot be used at all (`EOPNOTSUPP`).
+pub(crate) fn means_nobody(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    error.kind() == io::ErrorKind::Unsupported
+        || matches!(
+            error.raw_os_error().map(Errno::from_raw),
+            Some(
+                Errno::ENOENT
+                    | Errno::ECONNREFUSED
+                    | Errno::ENOTDIR
+                    | Errno::ELOOP
+                    | Errno::ENOTSOCK
+                    | Errno::EPROTOTYPE
+                    | Errno::EOPNOTSUPP
+            )
+        )
+}
+
 /// Who is at the other end, as the kernel attests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
