@@ -19,7 +19,6 @@
 
 use std::{
     io::ErrorKind,
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,17 +26,18 @@ use std::{
 use crate::{
     answer,
     decide::{self, AbstractName, Hailed, LastHolder, Lock, Seen, Step, Up},
+    endpoint::Endpoint,
     error::Error,
     force,
     found::Found,
     hail::{self, Hail, Patience},
-    held::{Endpoint, Held, Problem},
+    held::{Held, Problem},
     holder::Holder,
     incumbent::Incumbent,
     inspect,
     instance::{Instance, Place},
     pid_file::{Opened, PidFile, Which},
-    platform::{self, Address, Kind, Listener},
+    platform::{self, Listener},
     record::{self, Past, Record},
 };
 
@@ -139,7 +139,7 @@ impl<'a> Contender<'a> {
                 Step::TakeAbstractName => Seen::AbstractName(self.take_abstract_name()),
                 Step::ReadRecord => Seen::LastHolder(self.read_record()),
                 Step::Bind => {
-                    self.endpoint = Some(bind(&self.place)?);
+                    self.endpoint = Some(Endpoint::bind(&self.place)?);
                     Seen::Bound
                 }
                 Step::CheckAgain => Seen::Checked(self.check_again()?),
@@ -323,44 +323,4 @@ pub(crate) fn try_lock(file: &PidFile, which: Which) -> Result<Lock, Error> {
 /// What is said while the abstract name is not to be had.
 pub(crate) fn abstract_name_problem() -> &'static str {
     "the abstract socket of this instance is taken by another process, so that only its files guard it"
-}
-
-/// Binds beside, listens, and renames into place. What is at the path and is no socket is left alone.
-pub(crate) fn bind(place: &Place) -> Result<Endpoint, Error> {
-    let path = place.socket();
-    let failed = |source| Error::io("listen at", &path, source);
-    let beside = beside(&path);
-    if let Some(facts) = platform::at(&beside).map_err(failed)? {
-        if facts.kind != Kind::Socket {
-            return Err(Error::InTheWay { path: beside, what: facts.kind.words(), wanted: "socket" });
-        }
-        // Left over by a contender that was killed between the binding and the renaming; nobody reaches it.
-        std::fs::remove_file(&beside).map_err(failed)?;
-    }
-    let listener = Listener::new(platform::listen_on(&Address::Path(beside.clone())).map_err(failed)?);
-    let place_it = || {
-        if platform::effective_user() == 0 {
-            platform::give_to(&beside, place.owner()).map_err(failed)?;
-        }
-        match platform::at(&path).map_err(failed)? {
-            Some(facts) if facts.kind != Kind::Socket => {
-                Err(Error::InTheWay { path: path.clone(), what: facts.kind.words(), wanted: "socket" })
-            }
-            _ => platform::rename_into_place(&beside, &path).map_err(failed),
-        }
-    };
-    if let Err(error) = place_it() {
-        let _ = std::fs::remove_file(&beside);
-        return Err(error);
-    }
-    let node = platform::at(&path).map_err(failed)?.map(|facts| facts.id);
-    Ok(Endpoint { listener, node: node.ok_or_else(|| failed(ErrorKind::NotFound.into()))? })
-}
-
-/// A name beside the final one, and no longer: the last character becomes `~`, which no instance's name has.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.pop();
-    name.push('~');
-    path.with_file_name(name)
 }

@@ -160,6 +160,21 @@ impl Error {
         }
     }
 
+    /// Tells whether this process, or the system, has no descriptor or memory left.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => crate::platform::means_no_room(source),
+            Self::Directory { fault, .. } => match fault {
+                DirectoryFault::Forbidden(source) | DirectoryFault::Unusable(source) => {
+                    crate::platform::means_no_room(source)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(doing: &'static str, path: &std::path::Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), source }
     }
@@ -200,7 +215,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot {doing} `{}`: {}", shown_path(path), crate::text::system_words(source))
             }
             Self::Unresponsive(seen) | Self::OtherMachine(seen) => f.write_str(&seen.sentence()),
-            Self::Claiming(seen) => f.write_str(&seen.claim_sentence()),
+            Self::Claiming(seen) => f.write_str(&seen.about_the_claim()),
             Self::NotForced { why } => f.write_str(why),
             Self::Refused { note, .. } => write!(f, "the holder refused: {}", crate::text::shown(note)),
             Self::NoAnswer { asked, waited } => {

@@ -150,12 +150,14 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
     let mut frames = Request::Ping(Ping { nonce }).encode().unwrap_or_default();
     frames.extend(also.and_then(|request| request.encode().ok()).unwrap_or_default());
     let process = match &listening {
-        Listening::Process(process) | Listening::Numbered(process) => Some(process),
+        Listening::Process { process, .. } => Some(process),
         Listening::Ended | Listening::Unknown => None,
     };
     let received = match &listening {
         Listening::Ended => Ok(Received::ProcessEnded),
-        Listening::Numbered(_) if has_new_owner(place, peer.pid) => Ok(Received::ProcessEnded),
+        Listening::Process { is_proven: false, .. } if has_new_owner(place, peer.pid) => {
+            Ok(Received::ProcessEnded)
+        }
         _ => connection
             .write(&frames, patience.pong)
             .or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })

@@ -18,12 +18,13 @@ use incumbent_proto::{Child, Phase, StatusReply, StopReason};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    endpoint::Endpoint,
     holder::Message,
     instance::Place,
     instance_id::InstanceId,
     lag::Lag,
     pid_file::PidFile,
-    platform::{self, FileId, Listener},
+    platform::{self, Listener},
     record::Record,
 };
 
@@ -73,14 +74,6 @@ pub(crate) struct Core {
     pub(crate) record: Record,
     /// The record's file as it was written; another's has another mark.
     pub(crate) record_mark: Option<platform::Mark>,
-}
-
-/// The socket in the file system.
-#[derive(Debug)]
-pub(crate) struct Endpoint {
-    pub(crate) listener: Listener,
-    /// What the path must name.
-    pub(crate) node: FileId,
 }
 
 /// What askers are shown.
@@ -180,6 +173,11 @@ impl Held {
             (Some(at), None) => drop(face.problems.remove(at)),
             (None, None) => {}
         }
+    }
+
+    /// Tells whether it goes without this.
+    pub(crate) fn has_problem(&self, what: Problem) -> bool {
+        self.face().problems.iter().any(|(known, _)| *known == what)
     }
 
     /// The answer to a status request. Touches no disk and waits for nothing of the program.

@@ -9,10 +9,12 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+use crate::instance::Instance;
 use crate::instance_id::InstanceId;
 use crate::record::{End, Past, Record};
 use crate::whole_file::{self, FileEnd};
@@ -169,6 +171,36 @@ pub(crate) fn complete(
     if !entries.iter().any(|entry| entry.is_same_generation(&last)) {
         entries.push(last);
         tidy(entries);
+    }
+}
+
+/// The generations of an instance, as far as they are remembered.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct History {
+    /// Oldest first, the one that runs included.
+    pub entries: Vec<Entry>,
+    /// What could not be read, in one sentence.
+    pub problem: Option<String>,
+}
+
+/// How long a holder may take to say that it is the recorded one; without an answer its lock says so.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Instance {
+    /// Reads the generations of the instance. Blocks for at most half a second; disturbs nothing.
+    ///
+    /// # Errors
+    /// The directory may not be read ([`Error::is_not_allowed`]), or is none.
+    pub fn history_blocking(&self) -> Result<History, Error> {
+        let seen = self.inspect_blocking(PATIENCE)?;
+        let (mut entries, mut problem) = read(&seen.place.history);
+        let runs = seen.recorded_one_runs();
+        complete(&mut entries, &seen.past, runs, platform::boot_id().as_deref(), platform::boot_time());
+        if let Past::Broken(why) = &seen.past {
+            problem = Some(problem.map_or_else(|| why.clone(), |other| format!("{other}; {why}")));
+        }
+        Ok(History { entries, problem })
     }
 }
 

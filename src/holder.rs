@@ -3,7 +3,7 @@
 //! Everything here is answered at once, from any thread, executor or none; what is awaited is awaited on channels that
 //! need no runtime. In a forked child a holder is an empty shell: it releases, unlinks and answers nothing.
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use incumbent_proto::{Child, Phase, StopReason};
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use crate::{
     held::{Held, Life, StopAsked},
     instance_id::InstanceId,
     lag::Lag,
-    platform::Peer,
+    platform::{self, Peer},
     release,
 };
 
@@ -247,13 +247,13 @@ impl Message {
     /// The sender's arguments.
     #[must_use]
     pub fn args(&self) -> Vec<OsString> {
-        self.sent.args.iter().cloned().map(OsString::from_vec).collect()
+        self.sent.args.iter().cloned().map(platform::from_bytes).collect()
     }
 
     /// The sender's working directory.
     #[must_use]
     pub fn cwd(&self) -> PathBuf {
-        OsString::from_vec(self.sent.cwd.clone()).into()
+        platform::from_bytes(self.sent.cwd.clone()).into()
     }
 
     /// What came with it: the sender's standard input, say.

@@ -4,15 +4,12 @@
 
 use std::{
     ffi::OsString,
-    os::unix::ffi::OsStringExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use incumbent_proto::{
-    Outcome, Ping, Progress, ProgressPhase, Refused, Reply, Request, StopReason, Watch, Why,
-};
+use incumbent_proto::{Ping, Refused, Reply, Request, Watch, Why};
 
 use crate::{
     connection::{Connection, Received},
@@ -22,86 +19,21 @@ use crate::{
     inspect::{self, Inspection, Reached},
     instance::Place,
     instance_id::InstanceId,
-    pid_file,
-    platform::{Listening, Peer},
-    process::LockOwner,
+    platform::{self, Peer},
     status::Status,
 };
 
 /// How long a holder may take to answer, unless the caller says.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A holder that answered. Cheap to clone; clones share a connection, and take turns on it.
 #[derive(Debug, Clone)]
 pub struct Incumbent {
-    place: Place,
-    id: InstanceId,
+    pub(crate) place: Place,
+    pub(crate) id: InstanceId,
     peer: Peer,
     took: Duration,
     connection: Arc<Mutex<Option<Connection>>>,
-}
-
-/// How an incumbent is asked to stop.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct StopOptions {
-    /// How long it has; none: as long as it wants to give itself.
-    pub grace: Option<Duration>,
-    /// Only if no work is in flight.
-    pub if_idle: bool,
-}
-
-impl StopOptions {
-    /// With this grace.
-    #[must_use]
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = Some(grace);
-        self
-    }
-
-    /// Only if no work is in flight, which the holder decides in one step.
-    #[must_use]
-    pub fn if_idle(mut self, if_idle: bool) -> Self {
-        self.if_idle = if_idle;
-        self
-    }
-}
-
-/// What came of asking an incumbent to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Stopped {
-    /// It does not hold the instance any more.
-    Gone,
-    /// It has so much work in flight, and was to stop only if idle.
-    Busy(u64),
-    /// It still holds the instance after its grace.
-    StillThere,
-}
-
-/// How a stop goes.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Stopping {
-    /// What it says that it is doing.
-    pub note: String,
-    /// Pieces of work in flight, if it counts them.
-    pub busy: Option<u64>,
-    /// What is left of the grace.
-    pub remaining: Duration,
-    /// Whether it has begun to stop.
-    pub draining: bool,
-}
-
-impl Stopping {
-    fn of(progress: Progress) -> Self {
-        Self {
-            note: progress.note,
-            busy: progress.busy,
-            remaining: Duration::from_millis(progress.remaining_ms),
-            draining: matches!(progress.phase, ProgressPhase::Draining | ProgressPhase::Gone),
-        }
-    }
 }
 
 /// A holder's answer to a message.
@@ -199,8 +131,8 @@ impl Incumbent {
     /// # Errors
     /// [`Error::Refused`] when it takes no messages; [`Error::Disconnected`] when it went away before it answered.
     pub fn send_blocking(&self, args: &[OsString], cwd: PathBuf, body: Vec<u8>) -> Result<Answer, Error> {
-        let args = args.iter().map(|arg| arg.clone().into_vec()).collect();
-        let send = incumbent_proto::Send { args, cwd: cwd.into_os_string().into_vec(), body };
+        let args = args.iter().map(|arg| platform::to_bytes(arg)).collect();
+        let send = incumbent_proto::Send { args, cwd: platform::to_bytes(cwd.as_os_str()), body };
         let mut connection = self.connect()?;
         connection.say(&Request::Send(send), "send", Instant::now() + PATIENCE)?;
         match connection.receive(None, None) {
@@ -217,55 +149,6 @@ impl Incumbent {
     pub async fn send(&self, args: Vec<OsString>, cwd: PathBuf, body: Vec<u8>) -> Result<Answer, Error> {
         let incumbent = self.clone();
         crate::blocking::run(move || incumbent.send_blocking(&args, cwd, body)).await
-    }
-
-    /// Asks it to stop, shows how that goes, and returns when the instance lock is free or its time is up.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] in the holder's words; [`Error::NoAnswer`] when it did not even acknowledge.
-    pub fn stop_blocking(
-        &self,
-        options: &StopOptions,
-        mut show: impl FnMut(&Stopping),
-    ) -> Result<Stopped, Error> {
-        let grace_ms = options.grace.map_or(incumbent_proto::Stop::HOLDERS_GRACE, |grace| {
-            u64::try_from(grace.as_millis()).unwrap_or(u64::MAX - 1)
-        });
-        let request = Request::Stop(incumbent_proto::Stop {
-            reason: StopReason::Stop,
-            if_idle: options.if_idle,
-            grace_ms,
-            pid: std::process::id(),
-            command: crate::text::command(&std::env::args_os().collect::<Vec<_>>(), 200),
-        });
-        let mut connection = self.connect()?;
-        let stopping = match connection.ask(&request, "stop", PATIENCE)? {
-            Reply::Stopping(stopping) => stopping,
-            other => return Err(unexpected("stop", other)),
-        };
-        match stopping.outcome {
-            Outcome::Acknowledged => {}
-            Outcome::Busy => return Ok(Stopped::Busy(stopping.busy)),
-            Outcome::Refused => return Err(Error::Refused { why: Refusal::Other, note: stopping.note }),
-        }
-        // What it has, and a moment for the end itself: a gigabyte takes 70 ms.
-        let deadline =
-            Instant::now() + Duration::from_millis(stopping.grace_ms.min(1 << 40)) + Duration::from_secs(1);
-        while let Ok(Received::Reply(reply)) = connection.receive(Some(deadline), None) {
-            if let Reply::Progress(progress) = reply {
-                show(&Stopping::of(progress));
-            }
-        }
-        Ok(if self.gone_before(deadline, &connection) { Stopped::Gone } else { Stopped::StillThere })
-    }
-
-    /// Asks it to stop. Works on any executor. As [`Incumbent::stop_blocking`], without the progress.
-    ///
-    /// # Errors
-    /// As [`Incumbent::stop_blocking`].
-    pub async fn stop(&self, options: StopOptions) -> Result<Stopped, Error> {
-        let incumbent = self.clone();
-        crate::blocking::run(move || incumbent.stop_blocking(&options, |_| {})).await
     }
 
     /// Calls `show` with the status now and at every change, until it returns `false` or the holder is gone.
@@ -299,82 +182,8 @@ impl Incumbent {
         }
     }
 
-    /// Waits until this holder does not hold the instance any more; `false`: it does at the deadline (none: for ever).
-    #[must_use = "it may still be there"]
-    pub fn wait_gone_blocking(&self, deadline: Option<Instant>) -> bool {
-        let far = Instant::now() + Duration::from_secs(365 * 24 * 3600);
-        loop {
-            // The end of the connection is the event; a holder that closes it for another reason is asked again.
-            if let Ok(mut connection) = self.connect() {
-                if connection.say(&Request::Watch(Watch {}), "watch", Instant::now() + PATIENCE).is_ok() {
-                    while let Ok(Received::Reply(_)) = connection.receive(deadline, None) {}
-                }
-                let soon = deadline.unwrap_or(far).min(Instant::now() + PATIENCE);
-                if self.gone_before(soon, &connection) {
-                    return true;
-                }
-            } else if self.has_gone() {
-                return true;
-            } else {
-                std::thread::sleep(Duration::from_millis(20)); // it lives and does not let anybody in
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return self.has_gone();
-            }
-        }
-    }
-
-    /// Whether this holder does not hold any more: the instance lock is free, or another answers.
-    #[must_use]
-    pub fn has_gone(&self) -> bool {
-        match pid_file::look(&self.place.pid) {
-            Ok(None) => !self.answers(),
-            Ok(Some(locks)) if locks.instance == LockOwner::None => !self.answers(),
-            Ok(Some(_)) => self.another_answers(),
-            Err(_) => false,
-        }
-    }
-
-    fn hailed_id(&self) -> Option<InstanceId> {
-        let deadline = Instant::now() + Duration::from_millis(100);
-        let hail = crate::hail::hail(&self.place, Patience::until(deadline), None);
-        hail.answer.map(|answered| InstanceId::from_bytes(answered.pong.instance_id))
-    }
-
-    fn answers(&self) -> bool {
-        self.hailed_id() == Some(self.id)
-    }
-
-    fn another_answers(&self) -> bool {
-        self.hailed_id().is_some_and(|id| id != self.id)
-    }
-
-    /// After the end of the connection: the lock comes free at the latest when the process has ended.
-    fn gone_before(&self, deadline: Instant, connection: &Connection) -> bool {
-        let process = match connection.listening() {
-            Listening::Process(process) | Listening::Numbered(process) => Some(process),
-            Listening::Ended | Listening::Unknown => None,
-        };
-        let mut pause = Duration::from_millis(1);
-        loop {
-            if self.has_gone() {
-                return true;
-            }
-            let now = Instant::now();
-            if now >= deadline {
-                return false;
-            }
-            let until = deadline.min(now + pause);
-            match &process {
-                Some(process) if !process.has_ended() => drop(process.wait_ended(until)),
-                _ => std::thread::sleep(until - now),
-            }
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
-    }
-
     /// The kept connection, or a new one to the same holder.
-    fn connect(&self) -> Result<Connection, Error> {
+    pub(crate) fn connect(&self) -> Result<Connection, Error> {
         let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         match kept {
             Some(connection) if connection.is_open() => Ok(connection),
@@ -400,7 +209,7 @@ impl Incumbent {
     }
 }
 
-fn unexpected(asked: &'static str, reply: Reply) -> Error {
+pub(crate) fn unexpected(asked: &'static str, reply: Reply) -> Error {
     match reply {
         Reply::Refused(Refused { why, note }) => Error::Refused {
             why: match why {

@@ -23,7 +23,6 @@ use crate::{
     process::{LockOwner, Process, ProcessState},
     record::{End, Past, Record},
     status::{PidSource, Status},
-    text,
 };
 
 /// Between the lock and the first answer, or between the last answer and the end, a holder may be caught without a
@@ -76,6 +75,24 @@ pub enum Verdict {
     Dead,
     /// Neither is proven.
     CannotTell,
+}
+
+/// Why it cannot be told whether an instance is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// The kernel could not be asked who has the locks.
+    LocksUnseen,
+    /// This user may not connect to the socket.
+    NotAllowed,
+    /// The last holder is on another machine, whose locks are not seen here, and did not release.
+    OtherMachine,
+    /// So many wait at the socket that no more may.
+    Full,
+    /// Who listens at the socket does not speak the protocol.
+    NotOurs,
+    /// Who listens at the socket lives, does not answer, and does not own the instance lock.
+    Silent,
 }
 
 /// What was seen of an instance. Made by [`Instance::inspect`]; a snapshot that changes nothing.
@@ -181,10 +198,7 @@ pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspe
     let before = platform::mark_of(&place.record);
     let locks = pid_file::look(&place.pid);
     let process = |owner: LockOwner| match owner {
-        LockOwner::Pid(pid) => Process::of(pid).ok().flatten().map(|mut process| {
-            process.check_frozen();
-            process
-        }),
+        LockOwner::Pid(pid) => look_closely(pid),
         _ => None,
     };
     let past = Record::read(&place.record);
@@ -198,6 +212,15 @@ pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspe
         Inspection { place, state: State::Unknown, hail, reached, locks, owner, claimer, past, moved_on };
     seen.state = seen.judged();
     seen
+}
+
+/// A process that does not answer: whether it is frozen matters, too.
+fn look_closely(pid: u32) -> Option<Process> {
+    let mut process = Process::of(pid).ok().flatten()?;
+    if process.state == ProcessState::Running {
+        process.check_frozen();
+    }
+    Some(process)
 }
 
 /// The status that was asked for with the ping; of an unknown version at least its identity.
@@ -320,9 +343,26 @@ impl Inspection {
     pub(crate) fn holds_as_recorded(&self) -> bool {
         match (&self.past, self.instance_lock()) {
             (_, LockOwner::None) => false,
-            (Past::Record(record), LockOwner::Pid(pid)) => record.pid == pid && record.end.is_none(),
+            (Past::Record(record), LockOwner::Pid(pid)) => {
+                // A holder in a pid namespace below this one recorded another number, but the same start.
+                let start = self.owner.as_ref().and_then(|owner| owner.start_ticks);
+                record.end.is_none()
+                    && (record.pid == pid || (start.is_some() && record.start_ticks == start))
+            }
             (Past::Record(record), LockOwner::ElsewhereNamespace) => record.end.is_none(),
             _ => false,
+        }
+    }
+
+    /// Tells whether the recorded generation has not ended, as far as that is known.
+    pub(crate) fn recorded_one_runs(&self) -> bool {
+        match (&self.past, &self.reached, self.verdict()) {
+            (Past::Record(record), Some(reached), _) => {
+                record.instance_id == InstanceId::from_bytes(reached.instance_id)
+            }
+            (_, _, Verdict::Alive) => self.holds_as_recorded(),
+            (_, _, Verdict::Dead) => false,
+            (_, _, Verdict::CannotTell) => true,
         }
     }
 
@@ -349,124 +389,44 @@ impl Inspection {
         }
     }
 
-    /// What was found, in one sentence.
+    /// The process that owns the instance lock, as the kernel says. Only told where nobody answered.
     #[must_use]
-    pub fn sentence(&self) -> String {
-        let who = format!("`{}`", self.place.name);
-        match self.state {
-            State::Absent => format!("{who} is not running"),
-            State::Crashed => self.about_the_crash(&who),
-            State::Starting | State::Ready | State::Draining => {
-                let pid = self
-                    .reached
-                    .as_ref()
-                    .map_or(self.lock_owner_words(), |reached| pid_words(reached.pid().0));
-                format!("{who} is {}: {pid}", self.state.as_str())
-            }
-            State::Unresponsive => {
-                let state = self.owner.as_ref().map(|process| process.state);
-                let why = state.and_then(state_words).unwrap_or("does not answer");
-                format!("{who} is held by {}, which {why}", self.lock_owner_words())
-            }
-            State::Unknown => self.about_the_unknown(&who),
-        }
+    pub fn owner(&self) -> Option<&Process> {
+        self.owner.as_ref()
     }
 
-    /// Who is claiming, in one sentence, for a contender that could not get the claim lock.
+    /// Whether somebody owns the instance lock, be it in another pid namespace.
     #[must_use]
-    pub fn claim_sentence(&self) -> String {
-        if self.claim_lock() == LockOwner::None {
-            return format!("`{}` was being claimed by others all the time; try again", self.place.name);
+    pub fn is_held(&self) -> bool {
+        self.instance_lock() != LockOwner::None
+    }
+
+    /// The process that owns the claim lock, as the kernel says. Only told where nobody answered.
+    #[must_use]
+    pub fn claimer(&self) -> Option<&Process> {
+        self.claimer.as_ref()
+    }
+
+    /// The process that listens at the socket, as the kernel says; none: nobody, or it is not told.
+    #[must_use]
+    pub fn listener(&self) -> Option<Process> {
+        self.hail.pid.and_then(look_closely)
+    }
+
+    /// Why it cannot be told; none: it can.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        if self.state != State::Unknown {
+            return None;
         }
-        let state = self.claimer.as_ref().map(|process| process.state);
-        let doing = state.and_then(state_words).unwrap_or("has not finished");
-        format!("`{}` is being claimed by {}, which {doing}", self.place.name, self.claimer_words())
-    }
-
-    fn about_the_crash(&self, who: &str) -> String {
-        let Past::Record(record) = &self.past else { return format!("{who} is not running") };
-        let how = match Self::end_of(record).0 {
-            End::HostRestarted => "ended when the host restarted",
-            _ => "ended without releasing it",
-        };
-        format!(
-            "{who} is not running: its last holder, pid {} (since {}), {how}",
-            record.pid,
-            crate::timestamp::format(record.started_at_us)
-        )
-    }
-
-    fn about_the_unknown(&self, who: &str) -> String {
-        match (&self.locks, self.hail.note, &self.past) {
-            (Err(error), _, _) => {
-                format!(
-                    "cannot tell whether {who} is running: its locks cannot be asked for: {}",
-                    text::system_words(error)
-                )
-            }
-            (_, Some(Note::Forbidden), _) => {
-                format!("cannot tell whether {who} is running: this user may not connect to its socket")
-            }
-            (Ok(_), _, Past::Record(record)) if self.hail.met != Hailed::Silent => format!(
-                "cannot tell whether {who} is running: its last holder is on another machine, `{}`, and did not release it",
-                text::shown(record.host.as_deref().unwrap_or("unknown"))
-            ),
-            (_, Some(Note::Full), _) => {
-                format!("cannot tell whether {who} is running: so many wait at its socket that no more may")
-            }
-            (_, Some(Note::NotOurs), _) => format!(
-                "cannot tell whether {who} is running: {} listens at its socket and does not speak the protocol",
-                self.listener_words()
-            ),
-            _ => format!(
-                "cannot tell whether {who} is running: the instance lock is free, but {} listens at its socket and {}",
-                self.listener_words(),
-                self.listener_state()
-            ),
-        }
-    }
-
-    fn listener_words(&self) -> String {
-        self.hail
-            .pid
-            .and_then(|pid| Process::of(pid).ok().flatten())
-            .map_or_else(|| pid_words(self.hail.pid), |process| process_words(&process))
-    }
-
-    fn listener_state(&self) -> &'static str {
-        match self.hail.pid.and_then(|pid| Process::of(pid).ok().flatten()).map(|process| process.state) {
-            Some(ProcessState::Stopped) => "is stopped (SIGSTOP or Ctrl-Z)",
-            Some(ProcessState::Traced) => "is stopped by a debugger",
-            _ => "does not answer",
-        }
-    }
-
-    /// What is at the socket's path, when it is not what belongs there.
-    pub(crate) fn about_the_socket(&self) -> String {
-        let path = text::shown_path(&self.place.socket());
-        match self.hail.note {
-            Some(Note::Foreign) => format!(
-                "the socket `{path}` is {}'s, and is not believed",
-                self.hail.uid.map_or("an unknown user".to_owned(), text::user)
-            ),
-            Some(Note::NoSocket(what)) => {
-                format!("{what} is in the way at `{path}`, where the socket belongs")
-            }
-            Some(Note::Orphan) => format!(
-                "the process that listened at `{path}` has ended; another keeps its socket open, which stops nobody"
-            ),
-            _ => format!("nothing is wrong with `{path}`"),
-        }
-    }
-
-    /// Who owns the instance lock, as the kernel says: pid, command, since when.
-    pub(crate) fn lock_owner_words(&self) -> String {
-        owner_words(self.instance_lock(), self.owner.as_ref())
-    }
-
-    /// Who owns the claim lock, as the kernel says.
-    pub(crate) fn claimer_words(&self) -> String {
-        owner_words(self.claim_lock(), self.claimer.as_ref())
+        Some(match (&self.locks, self.hail.note, &self.past) {
+            (Err(_), _, _) => Doubt::LocksUnseen,
+            (_, Some(Note::Forbidden), _) => Doubt::NotAllowed,
+            (_, _, Past::Record(_)) if self.hail.met != Hailed::Silent => Doubt::OtherMachine,
+            (_, Some(Note::Full), _) => Doubt::Full,
+            (_, Some(Note::NotOurs), _) => Doubt::NotOurs,
+            _ => Doubt::Silent,
+        })
     }
 
     /// The instance id of the incumbent that answered.
@@ -474,42 +434,4 @@ impl Inspection {
     pub fn instance_id(&self) -> Option<InstanceId> {
         self.reached.as_ref().map(|reached| InstanceId::from_bytes(reached.instance_id))
     }
-}
-
-/// Why a process cannot answer, where the kernel knows.
-fn state_words(state: ProcessState) -> Option<&'static str> {
-    match state {
-        ProcessState::Stopped => Some("is stopped (SIGSTOP or Ctrl-Z)"),
-        ProcessState::Traced => Some("is stopped by a debugger"),
-        ProcessState::Frozen => Some("is frozen (cgroup)"),
-        ProcessState::Ending => Some("is ending"),
-        ProcessState::Running => None,
-    }
-}
-
-fn pid_words(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"))
-}
-
-fn owner_words(owner: LockOwner, process: Option<&Process>) -> String {
-    match (owner, process) {
-        (LockOwner::None, _) => "nobody".to_owned(),
-        (LockOwner::Pid(_), Some(process)) => process_words(process),
-        (LockOwner::Pid(pid), None) => pid_words(Some(pid)),
-        (LockOwner::ElsewhereNamespace, _) => pid_words(None),
-    }
-}
-
-/// A process as a person wants it named: pid, command, since when.
-fn process_words(process: &Process) -> String {
-    let command = if process.command.is_empty() {
-        text::shown(&process.name)
-    } else {
-        text::command(&process.command, 60)
-    };
-    let since = process
-        .started_at
-        .and_then(|at| at.elapsed().ok())
-        .map_or_else(String::new, |up| format!(", up {}", text::duration(up)));
-    format!("pid {} ({command}{since})", process.pid)
 }

@@ -212,13 +212,20 @@ fn previous(seen: &Inspection) -> Option<Previous> {
             None
         }
         (Past::Record(record), _) if !seen.holds_as_recorded() => {
-            let (end, ended_at_us) = Inspection::end_of(record);
+            // Where nothing is proven, nobody has crashed.
+            let is_open = record.end.is_none() && seen.state == State::Unknown;
+            let (end, ended_at_us) = if is_open {
+                (None, None)
+            } else {
+                let (end, at) = Inspection::end_of(record);
+                (Some(end), at)
+            };
             Some(Previous {
                 pid: record.pid,
                 generation: record.generation,
                 started_at: timestamp::format(record.started_at_us),
                 ended_at: ended_at_us.map(timestamp::format),
-                end: Some(end),
+                end,
             })
         }
         _ => None,

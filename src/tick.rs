@@ -17,6 +17,7 @@ use crate::{
     answer::{self, Command},
     claim,
     decide::{self, Care, Hailed, Judged, Lock, Tick},
+    endpoint::Endpoint,
     hail::{self, Patience},
     held::{Core, Held, Life, Problem},
     instance_id::InstanceId,
@@ -66,12 +67,10 @@ fn look(held: &Held, core: &Core) -> Tick {
         Ok(false) => return Tick::Theirs,
         Err(_) => return Tick::Moved,
     }
-    let endpoint = core.endpoint.as_ref().is_some_and(|endpoint| {
-        let at_its_path =
-            matches!(platform::at(&held.place.socket()), Ok(Some(facts)) if facts.id == endpoint.node);
-        at_its_path && endpoint.listener.is_intact()
-    });
-    let record = core.record_mark.is_none() || platform::mark_of(&held.place.record).is_some();
+    let endpoint = core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place));
+    // Another's words in the record are replaced, and what could not be written is tried again.
+    let record =
+        platform::mark_of(&held.place.record) == core.record_mark && !held.has_problem(Problem::Record);
     if file.is_at_its_path() && endpoint && record { Tick::Ours } else { Tick::Moved }
 }
 
@@ -218,7 +217,7 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     answer::post(Command::Listen(held.clone()));
     healed?;
     held.set_problem(Problem::Paths, None);
-    tracing::warn!(instance = %held.place.name, "put files back that were deleted or replaced");
+    tracing::info!(instance = %held.place.name, "looked after the files, which were not as they should be");
     Ok(())
 }
 
@@ -231,12 +230,8 @@ fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     }
     core.record.dir_id = held.place.dir_id().map(|id| crate::record::DirId { dev: id.dev, ino: id.ino });
     release::write_record(held, core);
-    let intact = core.endpoint.as_ref().is_some_and(|endpoint| {
-        endpoint.listener.is_intact()
-            && matches!(platform::at(&held.place.socket()), Ok(Some(facts)) if facts.id == endpoint.node)
-    });
-    if !intact {
-        let endpoint = claim::bind(&held.place)?;
+    if !core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place)) {
+        let endpoint = Endpoint::bind(&held.place)?;
         if let Some(old) = core.endpoint.replace(endpoint) {
             old.listener.shut_down();
         }

@@ -11,7 +11,8 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    held::{Core, Endpoint, Face, Held, Life, Problem},
+    endpoint::Endpoint,
+    held::{Core, Face, Held, Life, Problem},
     history::{self, Entry},
     instance::{Instance, Place},
     instance_id::InstanceId,

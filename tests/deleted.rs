@@ -57,6 +57,20 @@ fn deleted_files_let_nobody_in_and_come_back_within_two_seconds() {
 }
 
 #[test]
+fn a_record_that_somebody_wrote_over_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Program::role("holder", dir.path());
+    holder.wait_line("holding");
+    let record = dir.path().join("a.json");
+    let own = fs::read_to_string(&record).unwrap();
+    for garbage in ["", "not json", "{\"generation\": 99999999999999999999999}"] {
+        fs::write(&record, garbage).unwrap();
+        eventually("it is its own again", || fs::read_to_string(&record).is_ok_and(|now| now == own));
+    }
+    holder.ask("holding?");
+}
+
+#[test]
 fn a_pid_file_that_is_moved_away_and_back_is_still_the_holders() {
     let dir = tempfile::tempdir().unwrap();
     let mut holder = Program::role("holder", dir.path());

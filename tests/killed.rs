@@ -84,7 +84,8 @@ fn a_process_that_keeps_all_descriptors_of_the_dead_one_blocks_nobody() {
         assert!(kept.parse::<usize>().unwrap() > round, "it keeps them");
         kill_unreaped(&holder);
         let next = won(impatient(dir.path()).claim_blocking());
-        let status = lost(program::instance(dir.path()).claim_blocking()).status_blocking(program::WATCHDOG).unwrap();
+        let status =
+            lost(program::instance(dir.path()).claim_blocking()).status_blocking(program::WATCHDOG).unwrap();
         assert!(status.problem.unwrap().contains("abstract socket"), "it says what it goes without");
         drop(next);
     }

@@ -27,17 +27,17 @@ pub(crate) use unix::{
         Facts, FileId, Kind, Mark, at, behind, give_to, id_of, make_private_directory, mark_of,
         means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
-    host_name, is_exhaustion as means_no_room,
+    from_bytes, host_name, is_exhaustion as means_no_room,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
     owned::Owned,
     per_process::PerProcess,
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
     socket::{
-        Address, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect, listen_on,
-        rename_into_place,
+        Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
+        listen_on, rename_into_place,
     },
-    user_name,
+    to_bytes, user_name,
 };
 
 #[cfg(target_os = "linux")]
@@ -46,8 +46,8 @@ mod linux;
 pub(crate) use linux::{
     process,
     system::{
-        boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, runtime_dir,
-        self_usage, supervisor,
+        boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, pid_namespace,
+        runtime_dir, self_usage, supervisor,
     },
 };
 
@@ -57,6 +57,7 @@ mod bsd;
 pub(crate) use bsd::{
     process,
     system::{
-        boot_id, boot_time, default_state_dir, file_system, machine_id, runtime_dir, self_usage, supervisor,
+        boot_id, boot_time, default_state_dir, file_system, machine_id, pid_namespace, runtime_dir,
+        self_usage, supervisor,
     },
 };

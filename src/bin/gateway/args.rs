@@ -159,7 +159,9 @@ pub(crate) struct History {
 
 /// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text));
+    let wrong = || {
+        format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text))
+    };
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
     }

@@ -1,2 +1,75 @@
-//! stub
-fn main() {}
+//! `gateway`: one live instance of a program, from the command line.
+//!
+//! A file a command; what is said of errors is in `words`, what code they give in `exit`. Commands that only look use
+//! the library's blocking calls and start no runtime: a status is asked for often, and by scripts.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks on its standard streams")]
+
+mod all;
+mod args;
+mod completions;
+mod doctor;
+mod exit;
+mod history;
+mod lines;
+mod log;
+mod man;
+mod output;
+mod ping;
+mod run;
+mod send;
+mod status;
+mod stop;
+mod style;
+mod times;
+mod usage;
+mod wait;
+mod watch;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use incumbent::{Error, Instance};
+
+use args::{Cli, Command, Which};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::explain(&error).into(),
+    };
+    log::start_if_wanted();
+    let which = cli.which;
+    match run_command(cli.command, &which) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            words::report(&error, &which);
+            exit::of(&error).into()
+        }
+    }
+}
+
+fn run_command(command: Command, which: &Which) -> Result<u8, Error> {
+    match command {
+        Command::Completions { shell } => completions::print(shell),
+        Command::Man => man::print(),
+        Command::Run(args) => run::run(&instance(which)?, which, args),
+        Command::Stop(args) => stop::stop(&instance(which)?, which, args),
+        Command::Send(args) => send::send(&instance(which)?, which, args),
+        Command::Wait(args) => wait::wait(&instance(which)?, which, args),
+        Command::Status(args) => status::status(&instance(which)?, which, &args),
+        Command::Ping(args) => ping::ping(&instance(which)?, which, &args),
+        Command::Doctor => doctor::doctor(&instance(which)?, which),
+        Command::History(args) => history::history(&instance(which)?, &args),
+    }
+}
+
+/// The instance that is meant.
+fn instance(which: &Which) -> Result<Instance, Error> {
+    let instance = Instance::new(&which.name)?.version(env!("CARGO_PKG_VERSION"));
+    match &which.dir {
+        Some(dir) => instance.in_dir(dir),
+        None => Ok(instance),
+    }
+}

@@ -5,11 +5,10 @@
 
 use std::ffi::{CStr, OsString};
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{StatFs, fstatfs, statfs};
+use rustix::fs::{StatFs, statfs};
 use rustix::process::{getppid, getuid};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -29,6 +28,11 @@ const SHARED: &[&str] = &[
 /// Names this run of the kernel.
 pub(crate) fn boot_id() -> Option<String> {
     sysctl(if IS_MAC { c"kern.bootsessionuuid" } else { c"kern.boot_id" })
+}
+
+/// There are no pid namespaces.
+pub(crate) fn pid_namespace() -> Option<String> {
+    None
 }
 
 /// When the kernel started, by the clock as it is set now.

@@ -54,6 +54,13 @@ fn one_word(text: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.to_owned())
 }
 
+/// Names the pid namespace of this process (`pid_namespaces(7)`); the same number elsewhere means the same one.
+pub(crate) fn pid_namespace() -> Option<String> {
+    let link = fs::read_link("/proc/self/ns/pid").ok()?;
+    let name = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?;
+    Some(name.to_owned())
+}
+
 /// Where an instance lives if nobody says otherwise: it outlasts logouts, and is the same under cron. Nothing is made.
 pub(crate) fn default_state_dir() -> Option<PathBuf> {
     state_dir(std::env::var_os("XDG_STATE_HOME"), home_dir)

@@ -31,6 +31,9 @@ const BACKLOG: i32 = 4096;
 /// Whether this system names the process at the other end; where it does, a missing one is in another pid namespace.
 pub(crate) const TELLS_PEER_PID: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
+/// Whether sockets can have a name that no deletion reaches (`unix(7)`).
+pub(crate) const HAS_ABSTRACT_NAMES: bool = cfg!(target_os = "linux");
+
 /// A peer that has gone is an error, never a signal. Apple has no such flag; the Rust runtime ignores the signal there.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) const NO_SIGNAL: rustix::net::SendFlags = rustix::net::SendFlags::NOSIGNAL;
@@ -137,9 +140,9 @@ pub(crate) fn peer_of(stream: &impl AsFd) -> io::Result<Peer> {
 #[derive(Debug)]
 pub(crate) enum Listening {
     /// It can be watched; whether it has ended is asked of the handle.
-    Process(ProcessHandle),
-    /// A process that has its number now; whether it is the same one, its start time must say.
-    Numbered(ProcessHandle),
+    ///
+    /// Not proven: found by its number, which another may have by now; its start time must say.
+    Process { process: ProcessHandle, is_proven: bool },
     /// It has ended and been reaped: what accepts is an orphan.
     Ended,
     /// The kernel does not tell.
@@ -174,13 +177,15 @@ impl Stream {
         if let Ok(stream) = self.0.get() {
             use nix::{errno::Errno, sys::socket::sockopt::PeerPidfd};
             match nix::sys::socket::getsockopt(stream, PeerPidfd) {
-                Ok(pidfd) => return Listening::Process(ProcessHandle::from_pidfd(pidfd)),
+                Ok(pidfd) => {
+                    return Listening::Process { process: ProcessHandle::from_pidfd(pidfd), is_proven: true };
+                }
                 Err(Errno::ESRCH) => return Listening::Ended,
                 Err(_) => {} // before 6.5: by its number, below
             }
         }
         match peer.pid.map(ProcessHandle::open) {
-            Some(Ok(Some(handle))) => Listening::Numbered(handle),
+            Some(Ok(Some(process))) => Listening::Process { process, is_proven: false },
             Some(Ok(None)) => Listening::Ended,
             Some(Err(_)) | None => Listening::Unknown,
         }

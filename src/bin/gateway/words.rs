@@ -1,0 +1,264 @@
+//! What is said of an error, and what to do about it: the one place where the program names commands.
+//!
+//! The library says what is the case; here a situation becomes the commands that help in it. A command that a hint names
+//! works as it stands there, in any directory: it carries `--name` and `--dir` if they were given, on the command line
+//! or through the environment. Commands stand in backquotes. Proven by `tests/looking_commands.rs`.
+
+use std::{
+    ffi::OsString,
+    io::ErrorKind,
+    path::{Path, absolute},
+};
+
+use incumbent::{
+    DirectoryFault, Doubt, Error, Inspection, Process, ProcessState, Refusal, State, Status, text,
+};
+
+use crate::{args::Which, output, style, times};
+
+/// Prints an error on the standard error, on one line, and what helps, a line each.
+pub(crate) fn report(error: &Error, which: &Which) {
+    if matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe) {
+        return; // who read this has gone
+    }
+    say_error(&error.to_string());
+    hint_lines(&hints(error, which));
+}
+
+/// Prints that a claim was refused because a holder lives: which process, since when, its command, and what helps.
+pub(crate) fn already_running(status: &Status, which: &Which) {
+    say_error(&holder_words(status));
+    hint_lines(&[
+        format!("`{}` says how it is", command_line(which, "status")),
+        format!("`{}` asks it to stop", command_line(which, "stop")),
+        format!("`{}` waits until it has ended", run_again(which, "--wait")),
+    ]);
+}
+
+/// The command that does this to this instance: `gateway --dir /srv/bot stop --force`.
+pub(crate) fn command_line(which: &Which, command: &str) -> String {
+    let mut line = String::from("gateway");
+    // A name that is the default must still be said if the environment has another.
+    if which.name != "gateway" || std::env::var_os("GATEWAY_NAME").is_some() {
+        line.push_str(" --name ");
+        line.push_str(&text::quoted(which.name.as_ref()));
+    }
+    if let Some(dir) = &which.dir {
+        let dir = absolute(dir).unwrap_or_else(|_| dir.clone());
+        line.push_str(" --dir ");
+        line.push_str(&text::quoted(dir.as_os_str()));
+    }
+    line.push(' ');
+    line.push_str(command);
+    line
+}
+
+/// Prints hints on the standard error.
+pub(crate) fn hint_lines(hints: &[String]) {
+    let label = style::stderr().hint("hint:");
+    for hint in hints {
+        output::complain(&format!("{label} {hint}"));
+    }
+}
+
+fn say_error(words: &str) {
+    output::complain(&format!("{} {words}", style::stderr().bad("gateway:")));
+}
+
+/// What helps against an error.
+pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
+    match error {
+        _ if error.is_exhausted() => vec!["raise what `ulimit -n` says, or close other files".to_owned()],
+        Error::InvalidName { .. } => vec!["name it with --name, or with GATEWAY_NAME".to_owned()],
+        Error::NoHome => vec!["name the directory with --dir, or with GATEWAY_DIR".to_owned()],
+        Error::Directory { path, fault } => about_directory(path, fault),
+        Error::InTheWay { path, .. } => vec![move_away(path)],
+        Error::HardLinked { path, .. } => {
+            let (dir, file) = (path.parent().unwrap_or(path), shell(path));
+            vec![format!("`find {} -samefile {file}` lists its names: remove the other one", shell(dir))]
+        }
+        Error::NoLocks { .. } => vec!["name a directory on a local file system with --dir".to_owned()],
+        Error::Io { path, source, .. } => about_system(path, source.kind()),
+        Error::Unresponsive(seen) | Error::OtherMachine(seen) => hints_for(seen, which),
+        Error::Claiming(seen) => about_the_claim(seen, which),
+        Error::NotForced { .. } => {
+            vec![format!("`{}` shows all that is known", command_line(which, "doctor"))]
+        }
+        Error::Refused { why: Refusal::NotAllowed, .. } => {
+            vec!["ask as the user who holds it, or as root".to_owned()]
+        }
+        Error::Refused { .. } => Vec::new(),
+        Error::TooLong { .. } => Vec::new(),
+        _ => vec![
+            format!("`{}` says how it is", command_line(which, "status")),
+            format!("`{}` shows all that is known", command_line(which, "doctor")),
+        ],
+    }
+}
+
+/// What helps in the situation that was found; nothing is needed where a holder is well.
+pub(crate) fn hints_for(seen: &Inspection, which: &Which) -> Vec<String> {
+    match seen.state() {
+        State::Absent => vec![format!("`{}` starts one", command_line(which, "run"))],
+        State::Crashed => {
+            vec![format!(
+                "nothing needs to be cleaned up: `{}` starts the next one",
+                command_line(which, "run")
+            )]
+        }
+        State::Unresponsive => about_the_silent(seen, which),
+        State::Unknown => about_the_doubt(seen, which),
+        _ => vec![
+            format!("`{}` says how it is", command_line(which, "status")),
+            format!("`{}` asks it to stop", command_line(which, "stop")),
+        ],
+    }
+}
+
+/// A holder that lives and does not answer.
+fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
+    let Some(owner) = seen.owner() else {
+        return vec!["it lives in another pid namespace (a container): continue or end it there".to_owned()];
+    };
+    let mut hints: Vec<String> = how_to_go_on(owner).into_iter().collect();
+    match owner.state {
+        ProcessState::Ending => {
+            hints.push(format!("it is about to be gone: `{}` waits for that", run_again(which, "--wait")));
+        }
+        ProcessState::Frozen => {}
+        _ => hints.push(format!("`{}` ends it", command_line(which, "stop --force"))),
+    }
+    hints
+}
+
+/// How a process goes on that cannot run.
+fn how_to_go_on(process: &Process) -> Option<String> {
+    match process.state {
+        ProcessState::Stopped => Some(format!("`kill -CONT {}` lets it go on", process.pid)),
+        ProcessState::Traced => Some(format!("let its debugger continue or detach (pid {})", process.pid)),
+        ProcessState::Frozen => {
+            Some("thaw its control group (`systemctl thaw`, `docker unpause`)".replace('`', ""))
+        }
+        _ => None,
+    }
+}
+
+/// A contender that does not finish its claim.
+fn about_the_claim(seen: &Inspection, which: &Which) -> Vec<String> {
+    let mut hints: Vec<String> = seen.claimer().and_then(how_to_go_on).into_iter().collect();
+    if seen.claimer().is_some() {
+        hints.push(format!("`{}` ends it, and goes on", run_again(which, "--force")));
+    } else {
+        hints.push(format!("`{}` waits for it", run_again(which, "--wait")));
+    }
+    hints
+}
+
+fn about_the_doubt(seen: &Inspection, which: &Which) -> Vec<String> {
+    let owner = "ask as the user who holds it, or as root".to_owned();
+    match seen.doubt() {
+        Some(Doubt::NotAllowed | Doubt::LocksUnseen) => vec![owner],
+        Some(Doubt::OtherMachine) => {
+            vec![format!("when you know that that machine is off: `{}`", run_again(which, "--force"))]
+        }
+        Some(Doubt::Full) => vec![format!("when fewer ask: `{}`", command_line(which, "status"))],
+        _ => match seen.listener() {
+            Some(process) => {
+                let mut hints: Vec<String> = how_to_go_on(&process).into_iter().collect();
+                // It owns no lock, so that `stop --force` has nobody to end.
+                hints
+                    .push(format!("if you know it and it should not be there: `kill -KILL {}`", process.pid));
+                hints
+            }
+            None => {
+                vec!["it lives in another pid namespace (a container): continue or end it there".to_owned()]
+            }
+        },
+    }
+}
+
+fn about_directory(path: &Path, fault: &DirectoryFault) -> Vec<String> {
+    let elsewhere = || "name another directory with --dir".to_owned();
+    match fault {
+        DirectoryFault::Foreign { owner, .. } => {
+            vec![format!("run this as {}, or name another directory with --dir", text::user(*owner))]
+        }
+        DirectoryFault::Writable { .. } => {
+            vec![format!("`chmod go-w {}`, once you have looked what is in it", shell(path)), elsewhere()]
+        }
+        DirectoryFault::NotADirectory => vec![elsewhere()],
+        DirectoryFault::Forbidden(_) => {
+            vec!["run this as the user it belongs to, or name another directory with --dir".to_owned()]
+        }
+        DirectoryFault::Unusable(source) => about_system(path, source.kind()),
+        _ => vec![elsewhere()],
+    }
+}
+
+/// What helps when the system refused something at a path.
+fn about_system(path: &Path, kind: ErrorKind) -> Vec<String> {
+    let elsewhere = || "or name another directory with --dir".to_owned();
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+            vec![format!("make room (`df {}` shows how much there is)", shell(there)), elsewhere()]
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            vec!["name a directory that can be written to with --dir".to_owned()]
+        }
+        ErrorKind::PermissionDenied => vec![format!("`ls -ld {}` shows who may", shell(path)), elsewhere()],
+        ErrorKind::InvalidFilename => vec!["name a directory with a shorter path with --dir".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+fn move_away(path: &Path) -> String {
+    let mut away = path.as_os_str().to_owned();
+    away.push(".away");
+    format!("`mv {} {}` makes room, once you know what it is", shell(path), text::quoted(&away))
+}
+
+fn shell(path: &Path) -> String {
+    text::quoted(path.as_os_str())
+}
+
+/// Who holds it, in one sentence: pid, command, since when.
+fn holder_words(status: &Status) -> String {
+    let name = text::shown(&status.name);
+    let Some(holder) = &status.holder else { return format!("`{name}` is already running") };
+    let pid = holder
+        .pid
+        .map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"));
+    let command = holder.command.as_deref().map(crate::status::command_words).unwrap_or_default();
+    let command = if command.is_empty() { command } else { format!(" ({command})") };
+    let since = holder.started_at.as_deref().map_or_else(String::new, |at| {
+        let up = holder.uptime_s.map_or_else(String::new, |up| format!(", up {}", times::seconds(up)));
+        format!(", since {}{up}", times::local(at))
+    });
+    format!("`{name}` is already running: {pid}{command}{since}")
+}
+
+/// This `run` once more, with an option: PROGRAM and its arguments included.
+pub(crate) fn run_again(which: &Which, option: &str) -> String {
+    let mut line = command_line(which, &format!("run {option}"));
+    for word in program(std::env::args_os().skip(1)) {
+        line.push(' ');
+        line.push_str(&text::quoted(&word));
+    }
+    line
+}
+
+/// From the `--` on, of a command line that says `run`.
+fn program(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut runs = false;
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("--name" | "--dir") if !runs => drop(args.next()),
+            Some("run") => runs = true,
+            Some("--") if runs => return std::iter::once(arg).chain(args).collect(),
+            Some(word) if !runs && !word.starts_with('-') => return Vec::new(),
+            _ => {}
+        }
+    }
+    Vec::new()
+}

@@ -1,0 +1,71 @@
+//! The endpoint in the file system: the socket on which the holder answers.
+//!
+//! A path never names a socket that has yet to listen: it is bound beside, listens, and is renamed into place. What is
+//! at the path and is no socket is somebody's, and is left alone. Proven by `tests/garbage.rs`, `tests/deleted.rs`.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::Error,
+    instance::Place,
+    platform::{self, Address, FileId, Kind, Listener},
+};
+
+/// The socket in the file system, while it is held.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) listener: Listener,
+    /// What the path must name.
+    node: FileId,
+}
+
+impl Endpoint {
+    /// Binds beside, listens, and renames into place. What is at the path and is no socket is left alone.
+    pub(crate) fn bind(place: &Place) -> Result<Self, Error> {
+        let path = place.socket();
+        let failed = |source| Error::io("listen at", &path, source);
+        let beside = beside(&path);
+        if let Some(facts) = platform::at(&beside).map_err(failed)? {
+            if facts.kind != Kind::Socket {
+                return Err(Error::InTheWay { path: beside, what: facts.kind.words(), wanted: "socket" });
+            }
+            // Left over by a contender that was killed between the binding and the renaming; nobody reaches it.
+            std::fs::remove_file(&beside).map_err(failed)?;
+        }
+        let listener = Listener::new(platform::listen_on(&Address::Path(beside.clone())).map_err(failed)?);
+        let place_it = || {
+            if platform::effective_user() == 0 {
+                platform::give_to(&beside, place.owner()).map_err(failed)?;
+            }
+            match platform::at(&path).map_err(failed)? {
+                Some(facts) if facts.kind != Kind::Socket => {
+                    Err(Error::InTheWay { path: path.clone(), what: facts.kind.words(), wanted: "socket" })
+                }
+                _ => platform::rename_into_place(&beside, &path).map_err(failed),
+            }
+        };
+        if let Err(error) = place_it() {
+            let _ = std::fs::remove_file(&beside);
+            return Err(error);
+        }
+        let node = platform::at(&path).map_err(failed)?.map(|facts| facts.id);
+        Ok(Self { listener, node: node.ok_or_else(|| failed(ErrorKind::NotFound.into()))? })
+    }
+
+    /// Tells whether it still listens, and its path still leads to it.
+    pub(crate) fn is_in_place(&self, place: &Place) -> bool {
+        let named = matches!(platform::at(&place.socket()), Ok(Some(facts)) if facts.id == self.node);
+        named && self.listener.is_intact()
+    }
+}
+
+/// A name beside the final one, and no longer: the last character becomes `~`, which no instance's name has.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.pop();
+    name.push('~');
+    path.with_file_name(name)
+}

@@ -1,0 +1,156 @@
+//! What an inspection found, in sentences: who, which process, since when, and why it cannot be told.
+//!
+//! Facts only; what to type is the program's to say. Everything from outside is stripped of control characters.
+
+use crate::{
+    hail::Note,
+    inspect::{Doubt, Inspection, State},
+    process::{LockOwner, Process, ProcessState},
+    record::{End, Past},
+    text,
+};
+
+impl Inspection {
+    /// What was found, in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let who = format!("`{}`", self.place.name);
+        match self.state {
+            State::Absent => format!("{who} is not running"),
+            State::Crashed => self.about_the_crash(&who),
+            State::Starting | State::Ready | State::Draining => {
+                let pid = self
+                    .reached
+                    .as_ref()
+                    .map_or(self.lock_owner_words(), |reached| pid_words(reached.pid().0));
+                format!("{who} is {}: {pid}", self.state.as_str())
+            }
+            State::Unresponsive => {
+                let why = condition(self.owner.as_ref().map(|process| process.state));
+                format!("{who} is held by {}, which {why}", self.lock_owner_words())
+            }
+            State::Unknown => format!("cannot tell whether {who} is running: {}", self.about_the_doubt()),
+        }
+    }
+
+    /// Who is claiming, in one sentence: for a contender that kept the claim lock until the deadline.
+    #[must_use]
+    pub fn about_the_claim(&self) -> String {
+        let who = format!("`{}`", self.place.name);
+        match (self.claim_lock(), self.claimer.as_ref().map(|process| process.state)) {
+            (LockOwner::None, _) => format!("another was claiming {who} until just now"),
+            (_, None | Some(ProcessState::Running)) => {
+                format!("{who} is being claimed by {}, which has not finished", self.claimer_words())
+            }
+            (_, state) => {
+                format!("{who} is being claimed by {}, which {}", self.claimer_words(), condition(state))
+            }
+        }
+    }
+
+    fn about_the_crash(&self, who: &str) -> String {
+        let Past::Record(record) = &self.past else { return format!("{who} is not running") };
+        let how = match Inspection::end_of(record).0 {
+            End::HostRestarted => "ended when the host restarted",
+            _ => "ended without releasing it",
+        };
+        format!(
+            "{who} is not running: its last holder, pid {} (since {}), {how}",
+            record.pid,
+            crate::timestamp::format(record.started_at_us)
+        )
+    }
+
+    fn about_the_doubt(&self) -> String {
+        match (self.doubt(), &self.locks, &self.past) {
+            (Some(Doubt::LocksUnseen), Err(error), _) => {
+                format!("its locks cannot be asked for: {}", text::system_words(error))
+            }
+            (Some(Doubt::NotAllowed), ..) => "this user may not connect to its socket".to_owned(),
+            (Some(Doubt::OtherMachine), _, Past::Record(record)) => format!(
+                "its last holder is on another machine, `{}`, and did not release it",
+                text::shown(record.host.as_deref().unwrap_or("unknown"))
+            ),
+            (Some(Doubt::Full), ..) => "so many wait at its socket that no more may".to_owned(),
+            (Some(Doubt::NotOurs), ..) => {
+                format!("{} listens at its socket and does not speak the protocol", self.listener_words())
+            }
+            _ => format!(
+                "the instance lock is free, but {} listens at its socket and {}",
+                self.listener_words(),
+                condition(self.listener().map(|process| process.state))
+            ),
+        }
+    }
+
+    fn listener_words(&self) -> String {
+        self.listener().map_or_else(|| pid_words(self.hail.pid), |process| process_words(&process))
+    }
+
+    /// What is at the socket's path, when it is not what belongs there.
+    pub(crate) fn about_the_socket(&self) -> String {
+        let path = text::shown_path(&self.place.socket());
+        match self.hail.note {
+            Some(Note::Foreign) => format!(
+                "the socket `{path}` is {}'s, and is not believed",
+                self.hail.uid.map_or("an unknown user".to_owned(), text::user)
+            ),
+            Some(Note::NoSocket(what)) => {
+                format!("{what} is in the way at `{path}`, where the socket belongs")
+            }
+            Some(Note::Orphan) => format!(
+                "the process that listened at `{path}` has ended; another keeps its socket open, which stops nobody"
+            ),
+            _ => format!("nothing is wrong with `{path}`"),
+        }
+    }
+
+    /// Who owns the instance lock, as the kernel says: pid, command, since when.
+    pub(crate) fn lock_owner_words(&self) -> String {
+        owner_words(self.instance_lock(), self.owner.as_ref())
+    }
+
+    /// Who owns the claim lock, as the kernel says.
+    pub(crate) fn claimer_words(&self) -> String {
+        owner_words(self.claim_lock(), self.claimer.as_ref())
+    }
+}
+
+/// Why a process does not answer, as the end of a sentence.
+pub(crate) fn condition(state: Option<ProcessState>) -> &'static str {
+    match state {
+        Some(ProcessState::Stopped) => "is stopped (SIGSTOP or Ctrl-Z)",
+        Some(ProcessState::Traced) => "is stopped by a debugger",
+        Some(ProcessState::Frozen) => "is frozen (cgroup)",
+        Some(ProcessState::Ending) => "is ending",
+        Some(ProcessState::Running) | None => "does not answer",
+    }
+}
+
+fn pid_words(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"))
+}
+
+pub(crate) fn owner_words(owner: LockOwner, process: Option<&Process>) -> String {
+    match (owner, process) {
+        (LockOwner::None, _) => "nobody".to_owned(),
+        (LockOwner::Pid(_), Some(process)) => process_words(process),
+        (LockOwner::Pid(pid), None) => pid_words(Some(pid)),
+        (LockOwner::ElsewhereNamespace, _) => pid_words(None),
+    }
+}
+
+/// A process as a person wants it named: pid, command, since when.
+pub(crate) fn process_words(process: &Process) -> String {
+    let command = if process.command.is_empty() {
+        text::shown(&process.name)
+    } else {
+        text::command(&process.command, 60)
+    };
+    let since = process
+        .started_at
+        .and_then(|at| at.elapsed().ok())
+        .map_or_else(String::new, |up| format!("up {}", text::duration(up)));
+    let both = [command, since].into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(", ");
+    if both.is_empty() { format!("pid {}", process.pid) } else { format!("pid {} ({both})", process.pid) }
+}
