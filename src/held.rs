@@ -84,6 +84,8 @@ pub(crate) struct Face {
     /// Whether the program counts its work, or is asked to stop only if idle.
     pub(crate) counts_work: bool,
     pub(crate) draining: bool,
+    /// How long it has to stop, unless the asker says.
+    pub(crate) grace: Duration,
     pub(crate) child: Option<Child>,
     pub(crate) messages: Option<mpsc::UnboundedSender<Message>>,
     /// What the holder had to go without, and why.
@@ -125,9 +127,14 @@ pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl StopAsked {
+    /// When the grace is over.
+    pub(crate) fn ends_at(&self) -> Instant {
+        self.at + self.grace.unwrap_or(DEFAULT_GRACE).min(LONGEST_GRACE)
+    }
+
     /// How much of the grace is left.
     pub(crate) fn remaining(&self) -> Duration {
-        self.grace.unwrap_or(DEFAULT_GRACE).saturating_sub(self.at.elapsed())
+        self.ends_at().saturating_duration_since(Instant::now())
     }
 }
 
@@ -138,6 +145,7 @@ impl Face {
             note: None,
             counts_work: false,
             draining: false,
+            grace: DEFAULT_GRACE,
             child: None,
             messages: None,
             problems: Vec::new(),
@@ -218,8 +226,8 @@ impl Held {
             return Err(busy);
         }
         face.draining = true;
+        let grace = asked.grace.unwrap_or(face.grace).min(LONGEST_GRACE);
         drop(face);
-        let grace = asked.grace.unwrap_or(DEFAULT_GRACE).min(LONGEST_GRACE);
         asked.grace = Some(grace);
         self.stop.send_modify(|before| match before {
             Some(before) if before.remaining() <= grace => {}

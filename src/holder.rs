@@ -62,6 +62,11 @@ impl Holder {
         answer::post_changed(&self.held);
     }
 
+    /// Sets how long this holder gives itself to stop when the asker does not say; 30 s unless set.
+    pub fn set_grace(&self, grace: Duration) {
+        self.held.face().grace = grace;
+    }
+
     /// Waits until somebody asks this holder to stop. Cancel safe; a wish is never lost.
     pub async fn stop_requested(&self) -> Stop {
         let mut wishes = self.held.stop.subscribe();
@@ -73,6 +78,19 @@ impl Holder {
             if wishes.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
+        }
+    }
+
+    /// Waits until somebody asks this holder to stop sooner than `stop` says. Cancel safe.
+    pub async fn stop_hastened(&self, stop: &Stop) -> Stop {
+        let mut wishes = self.held.stop.subscribe();
+        let sooner = |now: &Option<StopAsked>| {
+            now.as_ref().is_some_and(|asked| asked.ends_at() < stop.asked.ends_at())
+        };
+        let hastened = wishes.wait_for(sooner).await.ok().and_then(|now| now.clone());
+        match hastened {
+            Some(asked) => Stop { asked },
+            None => std::future::pending().await,
         }
     }
 

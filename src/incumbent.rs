@@ -184,15 +184,19 @@ impl Incumbent {
 
     /// The kept connection, or a new one to the same holder.
     pub(crate) fn connect(&self) -> Result<Connection, Error> {
+        self.connect_by(Instant::now() + PATIENCE)
+    }
+
+    pub(crate) fn connect_by(&self, deadline: Instant) -> Result<Connection, Error> {
         let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         match kept {
             Some(connection) if connection.is_open() => Ok(connection),
-            _ => self.reconnect(),
+            _ => self.reconnect(deadline),
         }
     }
 
-    fn reconnect(&self) -> Result<Connection, Error> {
-        let hail = crate::hail::hail(&self.place, Patience::until(Instant::now() + PATIENCE), None);
+    fn reconnect(&self, deadline: Instant) -> Result<Connection, Error> {
+        let hail = crate::hail::hail(&self.place, Patience::until(deadline), None);
         match Found::of(&self.place, hail) {
             Found::Incumbent(other) if other.id == self.id => other.connect(),
             Found::Incumbent(_) => Err(Error::Disconnected { asked: "hail" }),

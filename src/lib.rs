@@ -36,6 +36,9 @@ mod visit;
 mod whole_file;
 mod won;
 
+#[doc(hidden)]
+pub use platform::for_gateway as platform_for_gateway;
+
 pub use claim::Claim;
 pub use error::{DirectoryFault, Error, Refusal};
 pub use evidence::Evidence;

@@ -134,15 +134,17 @@ impl Incumbent {
     /// Waits until this holder does not hold the instance any more; `false`: it does at the deadline (none: for ever).
     #[must_use = "it may still be there"]
     pub fn wait_gone_blocking(&self, deadline: Option<Instant>) -> bool {
-        let far = Instant::now() + Duration::from_secs(365 * 24 * 3600);
+        let soon = |deadline: Option<Instant>| {
+            let soon = Instant::now() + PATIENCE;
+            deadline.map_or(soon, |deadline| deadline.min(soon))
+        };
         loop {
             // The end of the connection is the event; a holder that closes it for another reason is asked again.
-            if let Ok(mut connection) = self.connect() {
+            if let Ok(mut connection) = self.connect_by(soon(deadline)) {
                 if connection.say(&Request::Watch(Watch {}), "watch", Instant::now() + PATIENCE).is_ok() {
                     while let Ok(Received::Reply(_)) = connection.receive(deadline, None) {}
                 }
-                let soon = deadline.unwrap_or(far).min(Instant::now() + PATIENCE);
-                if self.gone_before(soon, &connection) {
+                if self.gone_before(soon(deadline), &connection) {
                     return true;
                 }
             } else if self.has_gone() {

@@ -18,6 +18,8 @@
 
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+pub use unix::for_gateway;
 #[cfg(all(test, unix))]
 pub(crate) use unix::plain_files::testing;
 #[cfg(unix)]

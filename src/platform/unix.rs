@@ -4,6 +4,7 @@
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
 pub(crate) mod files;
+pub mod for_gateway;
 pub(crate) mod locks;
 pub(crate) mod owned;
 pub(crate) mod per_process;

@@ -56,6 +56,7 @@ pub(crate) enum Command {
 pub(crate) struct Run {
     /// Wait until the instance is free, at most DUR [default: for ever]
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
+    #[allow(clippy::option_option)] // not at all, for ever, at most so long: as clap says it
     pub(crate) wait: Option<Option<Duration>>,
     /// Get past a contender that is stopped or hung while it is claiming, by ending it
     #[arg(long)]

@@ -30,14 +30,13 @@ pub(crate) const SIGNAL: u8 = 128;
 pub(crate) fn of(error: &Error) -> u8 {
     match error {
         _ if error.is_not_allowed() => NOT_ALLOWED,
-        Error::InvalidName { .. } => USAGE,
+        Error::InvalidName { .. } | Error::TooLong { .. } => USAGE,
         Error::Unresponsive(_) | Error::Claiming(_) | Error::OtherMachine(_) | Error::NotForced { .. } => {
             BUSY
         }
         Error::Refused { why: Refusal::NoMessages, .. } => NO_MESSAGES,
         Error::Refused { .. } => BUSY,
         Error::NoAnswer { .. } | Error::Disconnected { .. } | Error::Protocol { .. } => NO_ANSWER,
-        Error::TooLong { .. } => USAGE,
         _ => CANNOT_CREATE,
     }
 }

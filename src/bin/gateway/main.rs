@@ -7,6 +7,8 @@
 
 mod all;
 mod args;
+mod base64;
+mod child;
 mod completions;
 mod doctor;
 mod exit;
@@ -14,10 +16,13 @@ mod history;
 mod lines;
 mod log;
 mod man;
+mod messages;
 mod output;
 mod ping;
+mod queue;
 mod run;
 mod send;
+mod signals;
 mod status;
 mod stop;
 mod style;

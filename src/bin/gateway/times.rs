@@ -41,8 +41,27 @@ pub(crate) fn seconds(seconds: f64) -> String {
     text::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
+/// A duration without the milliseconds that have passed since it was a round one.
+pub(crate) fn rounded(time: Duration) -> Duration {
+    let unit = if time < Duration::from_millis(990) { 10 } else { 1000 };
+    let half = Duration::from_millis(unit / 2);
+    let units = u64::try_from(time.saturating_add(half).as_millis()).map_or(u64::MAX, |ms| ms / unit);
+    Duration::from_millis(units.saturating_mul(unit))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    #[test]
+    fn a_grace_is_said_as_it_was_given() {
+        for (left, said) in
+            [(29_998, 30_000), (30_000, 30_000), (299, 300), (999, 1000), (2, 0), (1_499, 1000)]
+        {
+            assert_eq!(super::rounded(Duration::from_millis(left)), Duration::from_millis(said));
+        }
+    }
+
     #[test]
     fn what_is_no_time_is_shown_without_its_control_characters() {
         assert_eq!(super::local("soon\x1b[2J"), "soon\u{fffd}[2J");

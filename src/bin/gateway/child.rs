@@ -1,0 +1,236 @@
+//! `run -- PROGRAM`: starts PROGRAM as the child, stops it when that is asked for, and ends as it ended.
+//!
+//! | it | is asked to stop | ends | its grace is over | another holds the instance |
+//! | --- | --- | --- | --- | --- |
+//! | runs | SIGTERM, or the signal that came; its grace begins | its code, or 128+N | | SIGTERM, 2 s |
+//! | is stopping | passed on again; the grace can only get shorter | 0; deposed: 76 | SIGKILL | SIGTERM, 2 s |
+//! | was killed | | 137; deposed: 76 | | |
+//!
+//! The child is in the process group of `gateway`: a Ctrl-C on the terminal reaches both, so that SIGINT is passed on
+//! only when a process sent it, or when the child has left the group. After SIGTERM comes SIGCONT, because a stopped
+//! program cannot end. It dies with `gateway`, however that dies (Linux). The instance is released when it is gone.
+
+use std::{
+    ffi::OsString,
+    io::ErrorKind,
+    path::Path,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use incumbent::{Holder, Instance, Stop, platform_for_gateway as platform, text};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::SignalKind,
+    time::{sleep_until, timeout},
+};
+
+use crate::{
+    args::Run,
+    exit,
+    output::complain,
+    signals::{Caught, Signals},
+    times::rounded,
+};
+
+/// What a program that is not the holder's any more has to stop: every moment of it is beside its successor.
+const GRACE_OF_THE_DEPOSED: Duration = Duration::from_secs(2);
+/// A signal that reached the child and `gateway` alike may be seen here a moment after the child's end.
+const SAME_SIGNAL: Duration = Duration::from_millis(50);
+
+/// How far the end of the child has come.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Running,
+    Stopping { by: Instant, grace: Duration, deposed: bool },
+    Killed { deposed: bool },
+}
+
+#[derive(Debug)]
+enum Event {
+    Signal(Caught),
+    Asked(Stop),
+    Deposed,
+    GraceOver,
+    Ended(ExitStatus),
+}
+
+/// Runs the program to its end. The exit code.
+pub(crate) async fn run(instance: &Instance, holder: &Holder, signals: &mut Signals, args: &Run) -> u8 {
+    let mut child = match start(instance, &args.program) {
+        Ok(child) => child,
+        Err(error) => return cannot_start(&args.program[0], &error),
+    };
+    let pid = child.id().unwrap_or(0);
+    holder.set_child(Some((pid, &args.program)));
+    holder.ready("");
+    let code = Supervisor { holder, pid, grace: args.grace, phase: Phase::Running, asked: None }
+        .supervise(&mut child, signals)
+        .await;
+    holder.set_child(None);
+    code
+}
+
+fn start(instance: &Instance, program: &[OsString]) -> std::io::Result<Child> {
+    let mut command = std::process::Command::new(&program[0]);
+    command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
+    if let Ok(dir) = instance.dir() {
+        command.env("GATEWAY_DIR", dir);
+    }
+    platform::die_with_parent(&mut command);
+    Command::from(command).kill_on_drop(true).spawn()
+}
+
+/// Says why; the exit code, as a shell has it.
+fn cannot_start(program: &OsString, error: &std::io::Error) -> u8 {
+    let shown = text::quoted(program);
+    // A script whose interpreter is missing is there, and can't be run.
+    let is_there = program.to_string_lossy().contains('/') && Path::new(program).exists();
+    if error.kind() == ErrorKind::NotFound && !is_there {
+        complain(&format!("error: cannot find the program {shown}"));
+        return exit::NOT_FOUND;
+    }
+    let why = if error.kind() == ErrorKind::NotFound {
+        "the interpreter that it names is missing".to_owned()
+    } else {
+        text::system_words(error)
+    };
+    complain(&format!("error: cannot run {shown}: {why}"));
+    exit::CANNOT_RUN
+}
+
+/// Watches the child and whatever may ask it to stop.
+struct Supervisor<'a> {
+    holder: &'a Holder,
+    pid: u32,
+    /// What it has to stop, unless the asker says.
+    grace: Duration,
+    phase: Phase,
+    /// The last wish to stop that was passed on.
+    asked: Option<Stop>,
+}
+
+impl Supervisor<'_> {
+    async fn supervise(&mut self, child: &mut Child, signals: &mut Signals) -> u8 {
+        loop {
+            let event = self.next_event(child, signals).await;
+            tracing::debug!(?event, phase = ?self.phase);
+            self.phase = match (event, self.phase) {
+                (Event::Ended(status), phase) => return self.code(status, phase, signals).await,
+                // Nothing is left to be done but to wait; and one that runs has no grace.
+                (_, phase @ Phase::Killed { .. }) | (Event::GraceOver, phase @ Phase::Running) => phase,
+                (Event::Signal(caught), Phase::Running) => {
+                    self.pass_on(caught);
+                    Phase::Stopping { by: Instant::now() + self.grace, grace: self.grace, deposed: false }
+                }
+                (Event::Signal(caught), phase @ Phase::Stopping { .. }) => {
+                    self.pass_on(caught);
+                    phase
+                }
+                (Event::Asked(stop), phase) => self.passed_on(stop, phase),
+                (Event::Deposed, _) => {
+                    complain("error: another process holds the instance now: stopping");
+                    self.signal(SignalKind::terminate().as_raw_value());
+                    let grace = self.grace.min(GRACE_OF_THE_DEPOSED);
+                    Phase::Stopping { by: Instant::now() + grace, grace, deposed: true }
+                }
+                (Event::GraceOver, Phase::Stopping { grace, deposed, .. }) => {
+                    let _ = child.start_kill();
+                    let grace = text::duration(rounded(grace));
+                    complain(&format!("pid {} did not stop within {grace}: it was killed", self.pid));
+                    Phase::Killed { deposed }
+                }
+            };
+        }
+    }
+
+    async fn next_event(&self, child: &mut Child, signals: &mut Signals) -> Event {
+        let by = match self.phase {
+            Phase::Stopping { by, .. } => Some(by),
+            Phase::Running | Phase::Killed { .. } => None,
+        };
+        let deposed = matches!(self.phase, Phase::Stopping { deposed: true, .. } | Phase::Killed { .. });
+        tokio::select! {
+            biased;
+            caught = signals.next() => Event::Signal(caught),
+            stop = self.wish(), if !deposed => Event::Asked(stop),
+            () = self.holder.deposed(), if !deposed => Event::Deposed,
+            ended = child.wait() => match ended {
+                Ok(status) => Event::Ended(status),
+                Err(error) => {
+                    // Nobody else may wait for it: then it is gone, and how it ended is lost.
+                    tracing::warn!("cannot wait for the child: {error}");
+                    Event::Ended(ExitStatus::default())
+                }
+            },
+            () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
+        }
+    }
+
+    /// The next wish to stop: the first, or one that leaves less time.
+    async fn wish(&self) -> Stop {
+        match &self.asked {
+            Some(asked) => self.holder.stop_hastened(asked).await,
+            None => self.holder.stop_requested().await,
+        }
+    }
+
+    fn passed_on(&mut self, stop: Stop, phase: Phase) -> Phase {
+        let by = Instant::now() + stop.grace();
+        let first = self.asked.is_none();
+        if first {
+            self.signal(SignalKind::terminate().as_raw_value());
+            self.say_stopping("SIGTERM", stop.grace());
+        }
+        let grace = stop.grace();
+        self.asked = Some(stop);
+        match phase {
+            Phase::Running => Phase::Stopping { by, grace, deposed: false },
+            Phase::Stopping { by: before, deposed, .. } if by < before => {
+                Phase::Stopping { by, grace, deposed }
+            }
+            Phase::Stopping { .. } | Phase::Killed { .. } => phase,
+        }
+    }
+
+    /// Passes a signal on, unless the terminal has sent it to the child too.
+    fn pass_on(&self, caught: Caught) {
+        self.holder.draining();
+        if !(caught.from_terminal && platform::shares_group(self.pid)) {
+            self.signal(caught.number);
+        }
+        if matches!(self.phase, Phase::Running) {
+            self.say_stopping(&caught.name(), self.grace);
+        }
+    }
+
+    fn say_stopping(&self, signal: &str, grace: Duration) {
+        let grace = text::duration(rounded(grace));
+        complain(&format!("stopping: {signal} to pid {}, which has {grace}", self.pid));
+        self.holder.set_note(format!("waiting for pid {} to stop", self.pid));
+    }
+
+    /// Signals the child, which was not waited for yet: its number is its own.
+    fn signal(&self, number: i32) {
+        let _ = platform::signal_child(self.pid, number);
+        let _ = platform::signal_child(self.pid, platform::CONTINUE);
+    }
+
+    /// The exit code that says how it ended.
+    async fn code(&self, status: ExitStatus, phase: Phase, signals: &mut Signals) -> u8 {
+        match (phase, platform::signal_of(status)) {
+            (Phase::Stopping { deposed: true, .. } | Phase::Killed { deposed: true }, _) => exit::DEPOSED,
+            (Phase::Stopping { .. }, _) => exit::OK,
+            (Phase::Killed { .. }, _) => exit::SIGNAL + 9,
+            (Phase::Running, None) => u8::try_from(status.code().unwrap_or(0) & 0xff).unwrap_or(u8::MAX),
+            (Phase::Running, Some(signal)) => {
+                let came = timeout(SAME_SIGNAL, signals.next());
+                if Signals::takes(signal) && came.await.is_ok_and(|caught| caught.number == signal) {
+                    return exit::OK;
+                }
+                complain(&format!("pid {} died of {}", self.pid, platform::signal_name(signal)));
+                u8::try_from(signal).map_or(u8::MAX, |signal| exit::SIGNAL.saturating_add(signal))
+            }
+        }
+    }
+}

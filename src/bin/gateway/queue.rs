@@ -1,0 +1,182 @@
+//! `run --wait`: waiting until the instance is free, and saying so.
+//!
+//! What is waited for is said at once, and then after 1, 2, 5, 10, 30, 60 s, and from there after twice as long each
+//! time. The wait itself is for the event: the end of the holder's connection, or of its process.
+
+use std::time::{Duration, Instant};
+
+use incumbent::{Error, Incumbent, Instance, Process, Status, text};
+
+use crate::{exit, output::complain};
+
+/// How long somebody who answered may take to answer again.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the first claim tries, so that what is waited for is said soon.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+/// When, after how many seconds of waiting, it is said that it goes on.
+const REPORTS: [u64; 6] = [1, 2, 5, 10, 30, 60];
+
+/// A wait for the instance: since when, until when, and what was said of it.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    name: String,
+    began: Instant,
+    deadline: Option<Instant>,
+    limit: Option<Duration>,
+    next_report: Duration,
+    /// Who or what was last said to be waited for.
+    said: Option<String>,
+}
+
+impl Patience {
+    /// Begins to wait, for at most `limit`; none: for ever.
+    pub(crate) fn new(instance: &Instance, limit: Option<Duration>) -> Self {
+        let began = Instant::now();
+        Self {
+            name: instance.name().to_owned(),
+            began,
+            deadline: limit.and_then(|limit| began.checked_add(limit)),
+            limit,
+            next_report: Duration::from_secs(REPORTS[0]),
+            said: None,
+        }
+    }
+
+    /// How long the next claim may try: not past the deadline, nor past the next thing to be said.
+    pub(crate) fn claim_timeout(&self) -> Duration {
+        let next = match &self.said {
+            None => AT_ONCE,
+            Some(_) => self.next_report.saturating_sub(self.began.elapsed()).max(AT_ONCE),
+        };
+        self.left().map_or(next, |left| next.min(left)).min(incumbent::CLAIM_TIMEOUT)
+    }
+
+    /// How long it may go on; none: for ever.
+    fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits until this holder does not hold any more; `false`: the time is up.
+    pub(crate) fn until_gone(&mut self, incumbent: &Incumbent) -> bool {
+        let who = match incumbent.status_blocking(PATIENCE) {
+            Ok(status) => holder_words(&status),
+            Err(_) => pid_words(incumbent.pid()),
+        };
+        self.say(format!("`{}` is held by {who}", self.name));
+        loop {
+            let report_at = self.began + self.next_report;
+            let until = self.deadline.map_or(report_at, |deadline| deadline.min(report_at));
+            if incumbent.wait_gone_blocking(Some(until)) {
+                return true;
+            }
+            if self.is_over() {
+                return false;
+            }
+            self.report();
+        }
+    }
+
+    /// A claim has failed because somebody is in the way who does not answer; `false`: the time is up.
+    pub(crate) fn goes_on(&mut self, error: &Error) -> bool {
+        self.say(error.to_string());
+        self.report();
+        !self.is_over()
+    }
+
+    /// Says that the time is up; the exit code.
+    pub(crate) fn over(&self) -> u8 {
+        let what = self.said.as_deref().unwrap_or_default();
+        complain(&format!("error: gave up after {}: {what}", text::duration(self.began.elapsed())));
+        exit::BUSY
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// Says what is waited for, unless that was what it said last.
+    fn say(&mut self, what: String) {
+        if self.said.as_ref() != Some(&what) {
+            let limit =
+                self.limit.map_or_else(String::new, |limit| format!(" at most {}", text::duration(limit)));
+            complain(&format!("waiting{limit}: {what}"));
+            self.said = Some(what);
+        }
+    }
+
+    /// Says for how long it has waited, when that is due.
+    fn report(&mut self) {
+        let waited = self.began.elapsed();
+        if waited < self.next_report {
+            return;
+        }
+        let what = self.said.as_deref().unwrap_or_default();
+        complain(&format!("waiting for {} already: {what}", text::duration(waited)));
+        while self.next_report <= waited {
+            self.next_report = next_after(self.next_report);
+        }
+    }
+}
+
+fn next_after(report: Duration) -> Duration {
+    REPORTS.iter().map(|&s| Duration::from_secs(s)).find(|&next| next > report).unwrap_or(report * 2)
+}
+
+/// The holder as a person wants it named: pid, command, since when.
+pub(crate) fn holder_words(status: &Status) -> String {
+    let Some(holder) = &status.holder else { return "nobody any more".to_owned() };
+    let mut about = Vec::new();
+    if let Some(command) = &holder.command {
+        let command: Vec<_> = command.iter().map(Into::into).collect();
+        about.push(text::command(&command, 60));
+    }
+    if let Some(uptime) = holder.uptime_s.and_then(|up| Duration::try_from_secs_f64(up).ok()) {
+        let began = std::time::SystemTime::now().checked_sub(uptime);
+        about.extend(began.and_then(since));
+    }
+    let pid = pid_words(holder.pid);
+    if about.is_empty() { pid } else { format!("{pid} ({})", about.join(", ")) }
+}
+
+/// The moment on the local clock; with the day when that is another.
+fn since(moment: std::time::SystemTime) -> Option<String> {
+    let zone = jiff::tz::TimeZone::system();
+    let then = jiff::Timestamp::try_from(moment).ok()?.to_zoned(zone.clone());
+    let now = jiff::Timestamp::now().to_zoned(zone);
+    let format = if then.date() == now.date() { "since %H:%M:%S" } else { "since %Y-%m-%d %H:%M" };
+    Some(then.strftime(format).to_string())
+}
+
+/// A process by its number.
+pub(crate) fn pid_words(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"))
+}
+
+/// A process by its number and its command.
+pub(crate) fn process_words(pid: Option<u32>) -> String {
+    let process = pid.and_then(|pid| Process::of(pid).ok().flatten());
+    match process {
+        Some(process) if !process.command.is_empty() => {
+            format!("pid {} ({})", process.pid, text::command(&process.command, 60))
+        }
+        _ => pid_words(pid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_come_at_growing_intervals() {
+        let mut at = Duration::from_secs(REPORTS[0]);
+        let mut seconds = Vec::new();
+        for _ in 0..9 {
+            seconds.push(at.as_secs());
+            at = next_after(at);
+        }
+        assert_eq!(seconds, [1, 2, 5, 10, 30, 60, 120, 240, 480]);
+    }
+}

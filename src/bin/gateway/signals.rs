@@ -1,0 +1,79 @@
+//! The signals that ask `run` to stop: SIGTERM, SIGINT, SIGHUP.
+//!
+//! One that was ignored when `gateway` began stays ignored (`nohup`, a background job of a script). A Ctrl-C reaches the
+//! whole process group of a terminal, so PROGRAM has had it already: [`Caught::from_terminal`] says so, and it is not
+//! sent a second time.
+
+use std::{future::pending, io};
+
+use incumbent::platform_for_gateway as platform;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A signal that asks to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caught {
+    /// Its number.
+    pub(crate) number: i32,
+    /// A terminal sent it to the whole process group.
+    pub(crate) from_terminal: bool,
+}
+
+impl Caught {
+    /// Its name: `SIGTERM`.
+    pub(crate) fn name(self) -> String {
+        platform::signal_name(self.number)
+    }
+}
+
+/// The signals, taken; those that are ignored are none.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+    hang_up: Option<Signal>,
+}
+
+impl Signals {
+    /// Takes them, for good.
+    pub(crate) fn take() -> io::Result<Self> {
+        let take = |kind: SignalKind| {
+            if platform::is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
+        };
+        if !platform::is_ignored(SignalKind::interrupt().as_raw_value()) {
+            platform::note_terminal_interrupts()?;
+        }
+        Ok(Self {
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            hang_up: take(SignalKind::hangup())?,
+        })
+    }
+
+    /// Whether a signal of this number asks to stop.
+    pub(crate) fn takes(number: i32) -> bool {
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
+            .iter()
+            .any(|kind| kind.as_raw_value() == number)
+    }
+
+    /// Waits for the next one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Caught {
+        let kind = tokio::select! {
+            () = received(&mut self.terminate) => SignalKind::terminate(),
+            () = received(&mut self.interrupt) => SignalKind::interrupt(),
+            () = received(&mut self.hang_up) => SignalKind::hangup(),
+        };
+        let from_terminal = kind == SignalKind::interrupt() && platform::was_interrupted_at_terminal();
+        Caught { number: kind.as_raw_value(), from_terminal }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    let came = match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => false,
+    };
+    if !came {
+        pending::<()>().await;
+    }
+}

@@ -1,0 +1,150 @@
+//! `stop`: asks the live instance to stop, shows how that goes, and waits until it does not hold any more.
+//!
+//! A holder that answers is only ever asked. One that does not is reported and left alone; `--force` ends it, and also
+//! one that was asked and is still there after its grace: the process that the kernel says owns the instance lock.
+
+use std::{
+    io::IsTerminal as _,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use incumbent::{
+    Error, Found, Incumbent, Inspection, Instance, State, StopOptions, Stopped, Stopping, Verdict, text,
+};
+
+use crate::{
+    args::{Stop, Which},
+    exit,
+    output::complain,
+    queue,
+    times::rounded,
+    words,
+};
+
+/// What a holder that is ended by force has, unless the user says.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long a killed process may take to go: the kernel frees its memory first.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+
+/// Stops the live instance.
+#[allow(clippy::needless_pass_by_value)] // every command is called alike
+pub(crate) fn stop(instance: &Instance, which: &Which, args: Stop) -> Result<u8, Error> {
+    match find(instance)? {
+        Found::Incumbent(incumbent) => ask(instance, &incumbent, &args, which),
+        Found::Other(seen) => match seen.state() {
+            State::Absent | State::Crashed => Ok(nobody(instance, &seen)),
+            _ if args.force => force(instance, &args),
+            _ => Err(Error::Unresponsive(seen)),
+        },
+        _ => Ok(exit::BUSY),
+    }
+}
+
+/// Finds the incumbent; one that has only just won answers in a moment.
+fn find(instance: &Instance) -> Result<Found, Error> {
+    let deadline = Instant::now() + queue::PATIENCE;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match instance.find_blocking(left)? {
+            Found::Other(seen) if seen.state() == State::Starting && Instant::now() < deadline => {
+                sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            found => return Ok(found),
+        }
+    }
+}
+
+fn nobody(instance: &Instance, seen: &Inspection) -> u8 {
+    let claiming = seen.status().claiming.map_or_else(String::new, |claiming| {
+        format!("; {} is claiming it", queue::process_words(claiming.pid))
+    });
+    complain(&format!("`{}` is not running{claiming}", instance.name()));
+    exit::OK
+}
+
+fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -> Result<u8, Error> {
+    let mut options = StopOptions::default().if_idle(args.if_idle);
+    if let Some(grace) = args.grace {
+        options = options.grace(grace);
+    }
+    let who = queue::pid_words(incumbent.pid());
+    let mut shown = Shown::default();
+    let began = Instant::now();
+    let stopped = match incumbent.stop_blocking(&options, |now| shown.show(&who, now)) {
+        // It left between the hail and the question.
+        Err(Error::Disconnected { .. }) if incumbent.has_gone() => Stopped::Gone,
+        stopped => stopped?,
+    };
+    match stopped {
+        Stopped::Gone => {
+            complain(&format!(
+                "stopped `{}` ({who}) after {}",
+                instance.name(),
+                text::duration(began.elapsed())
+            ));
+            Ok(exit::OK)
+        }
+        Stopped::Busy(count) => {
+            let pieces = if count == 1 { "piece" } else { "pieces" };
+            complain(&format!(
+                "`{}` ({who}) is busy and goes on: {count} {pieces} of work in flight",
+                instance.name()
+            ));
+            Ok(exit::BUSY)
+        }
+        _ if args.force && !incumbent.has_gone() => force(instance, args),
+        _ if incumbent.has_gone() => Ok(exit::OK),
+        _ => {
+            let waited = text::duration(began.elapsed());
+            complain(&format!(
+                "error: `{}` ({who}) was asked to stop and still holds after {waited}",
+                instance.name()
+            ));
+            complain(&format!("hint: end it by force: {}", words::command_line(which, "stop --force")));
+            Ok(exit::BUSY)
+        }
+    }
+}
+
+/// How the stop goes, said when it changes.
+#[derive(Default)]
+struct Shown {
+    last: Option<(String, Option<u64>)>,
+}
+
+impl Shown {
+    fn show(&mut self, who: &str, now: &Stopping) {
+        let news = (now.note.clone(), now.busy);
+        let note_changed = self.last.as_ref().map_or("", |(note, _)| note) != now.note;
+        let worth_it =
+            if std::io::stderr().is_terminal() { self.last.as_ref() != Some(&news) } else { note_changed };
+        if worth_it {
+            let note =
+                if now.note.is_empty() { String::new() } else { format!(": {}", text::shown(&now.note)) };
+            let busy = now.busy.filter(|&n| n > 0).map_or_else(String::new, |n| format!(", {n} in flight"));
+            let left = text::duration(rounded(now.remaining));
+            complain(&format!("{who} is stopping{note}{busy} ({left} left)"));
+        }
+        self.last = Some(news);
+    }
+}
+
+/// Ends the process that owns the instance lock.
+fn force(instance: &Instance, args: &Stop) -> Result<u8, Error> {
+    let seen = instance.inspect_blocking(Duration::from_millis(100))?;
+    let owner = seen.status().holder.and_then(|holder| holder.pid);
+    let who = queue::process_words(owner);
+    let grace = args.grace.unwrap_or(GRACE);
+    complain(&format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace)));
+    instance.end_holder_blocking(grace, KILL_WAIT)?;
+    let seen = instance.inspect_blocking(queue::PATIENCE)?;
+    let now = seen.status().holder.and_then(|holder| holder.pid);
+    if seen.verdict() == Verdict::Dead || (now.is_some() && now != owner) {
+        complain(&format!("stopped `{}` by force", instance.name()));
+        return Ok(exit::OK);
+    }
+    Err(Error::Unresponsive(Box::new(seen)))
+}

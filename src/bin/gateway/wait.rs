@@ -1,0 +1,121 @@
+//! `wait --ready` and `wait --gone`, for scripts. Looking takes no lock and writes nothing.
+//!
+//! With somebody who answers the event is awaited: a change of its status, the end of its connection. Only while nobody
+//! answers is it asked again, after 20 ms growing to 100 ms. An unresponsive holder counts as there.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use incumbent::{Error, Found, Incumbent, Instance, State, text};
+
+use crate::{
+    args::{Wait, Which},
+    exit,
+    output::complain,
+    queue,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits until the instance is ready, or gone.
+#[allow(clippy::needless_pass_by_value)] // every command is called alike
+pub(crate) fn wait(instance: &Instance, _which: &Which, args: Wait) -> Result<u8, Error> {
+    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut looking = Looking { instance, began: Instant::now(), deadline, pause: FIRST_PAUSE };
+    if args.what.gone { looking.until_gone() } else { looking.until_ready() }
+}
+
+/// A look that is repeated until the deadline.
+struct Looking<'a> {
+    instance: &'a Instance,
+    began: Instant,
+    deadline: Option<Instant>,
+    pause: Duration,
+}
+
+impl Looking<'_> {
+    fn until_ready(&mut self) -> Result<u8, Error> {
+        let mut last = "it is not running".to_owned();
+        loop {
+            match self.find()? {
+                Found::Incumbent(incumbent) => {
+                    if self.becomes_ready(&incumbent)? {
+                        return Ok(exit::OK);
+                    }
+                    last = format!("{} does not say so", queue::pid_words(incumbent.pid()));
+                }
+                Found::Other(seen) => last = seen.sentence(),
+                _ => {}
+            }
+            if !self.pauses() {
+                return Ok(self.over(&format!("`{}` is not ready", self.instance.name()), &last));
+            }
+        }
+    }
+
+    /// Watches its status; `false`: it has gone, or the time is up.
+    fn becomes_ready(&self, incumbent: &Incumbent) -> Result<bool, Error> {
+        let mut ready = false;
+        let watched = incumbent.watch_blocking(self.deadline, |status| {
+            ready = status.state == State::Ready;
+            !ready
+        });
+        match watched {
+            Ok(()) | Err(Error::Disconnected { .. } | Error::Unresponsive(_) | Error::NoAnswer { .. }) => {
+                Ok(ready)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn until_gone(&mut self) -> Result<u8, Error> {
+        // Of one that did not answer only the pid is known: another pid is another holder.
+        let mut silent = None;
+        let last = loop {
+            match self.find()? {
+                Found::Incumbent(incumbent) => {
+                    let another = silent.is_some() && silent != incumbent.pid();
+                    if another || incumbent.wait_gone_blocking(self.deadline) {
+                        return Ok(exit::OK);
+                    }
+                    break format!("{} holds it", queue::process_words(incumbent.pid()));
+                }
+                Found::Other(seen) => {
+                    let status = seen.status();
+                    let pid = status.holder.and_then(|holder| holder.pid);
+                    let another = silent.is_some() && pid.is_some() && silent != pid;
+                    if another || matches!(status.state, State::Absent | State::Crashed) {
+                        return Ok(exit::OK);
+                    }
+                    silent = silent.or(pid);
+                    if !self.pauses() {
+                        break seen.sentence();
+                    }
+                }
+                _ => {}
+            }
+        };
+        Ok(self.over(&format!("`{}` is not gone", self.instance.name()), &last))
+    }
+
+    fn find(&self) -> Result<Found, Error> {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        self.instance.find_blocking(left.map_or(queue::PATIENCE, |left| left.min(queue::PATIENCE)))
+    }
+
+    /// Lets a moment pass; `false`: the time is up.
+    fn pauses(&mut self) -> bool {
+        let left = self.deadline.map_or(self.pause, |d| d.saturating_duration_since(Instant::now()));
+        sleep(left.min(self.pause));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        !left.is_zero()
+    }
+
+    fn over(&self, what: &str, why: &str) -> u8 {
+        complain(&format!("error: {what} after {}: {why}", text::duration(self.began.elapsed())));
+        exit::BUSY
+    }
+}

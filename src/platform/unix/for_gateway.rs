@@ -1,0 +1,121 @@
+//! What the program `gateway` needs of the system to look after its child, and nobody else does.
+//!
+//! It is here because it takes `unsafe` or `cfg`, and is no part of the library's interface.
+
+use std::{
+    io,
+    process::{Command, ExitStatus},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use nix::{
+    libc,
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
+    unistd::Pid,
+};
+
+/// Has the kernel kill the program as soon as the thread that starts it has ended, however it ends.
+///
+/// Start it on the main thread, or it dies with the thread that did.
+///
+/// # Platform
+/// Linux (`PR_SET_PDEATHSIG(2const)`): not for a program that changes its user by itself (set-user-ID). Elsewhere
+/// nothing is done.
+pub fn die_with_parent(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt as _;
+        let parent = rustix::process::getpid();
+        let bind = move || {
+            let kill = Some(rustix::process::Signal::KILL);
+            rustix::process::set_parent_process_death_signal(kill)?;
+            if rustix::process::getppid() != Some(parent) {
+                // The parent ended before it was asked to be watched.
+                // SAFETY: `_exit` may be called anywhere.
+                unsafe { libc::_exit(128 + libc::SIGKILL) };
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec it makes three system calls, and neither allocates nor locks.
+        unsafe { command.pre_exec(bind) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
+
+/// The signal that lets a stopped process go on.
+pub const CONTINUE: i32 = libc::SIGCONT;
+
+/// Sends a signal to a child that has not been waited for yet, so that its number is still its own.
+///
+/// # Errors
+/// As `kill(2)`.
+pub fn signal_child(pid: u32, signal: i32) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(kill(Pid::from_raw(pid), Signal::try_from(signal)?)?)
+}
+
+/// Tells whether a process is in this one's process group: what a terminal sends reaches both.
+#[must_use]
+pub fn shares_group(pid: u32) -> bool {
+    let Some(pid) = super::to_pid(pid) else { return false };
+    rustix::process::getpgid(Some(pid)).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
+/// The signal that a program died of; none: it exited with a code.
+#[must_use]
+pub fn signal_of(status: ExitStatus) -> Option<i32> {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.signal()
+}
+
+/// The name of a signal: `SIGKILL`.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned())
+}
+
+/// Tells whether a signal is ignored since before this program began (`nohup`, a background job of a script).
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    // SAFETY: all zeroes is a valid `sigaction`, which the system overwrites.
+    let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action the present one is only read, into a struct that outlives the call.
+    let answered = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
+    answered == 0 && now.sa_sigaction == libc::SIG_IGN
+}
+
+static INTERRUPTED_AT_TERMINAL: AtomicBool = AtomicBool::new(false);
+
+/// Notes from now on whether a SIGINT is a terminal's (Ctrl-C) and not a process's.
+///
+/// Call it before tokio takes SIGINT: tokio's handler calls the one that it found.
+///
+/// # Errors
+/// As `sigaction(2)`.
+pub fn note_terminal_interrupts() -> io::Result<()> {
+    let flags = SaFlags::SA_SIGINFO | SaFlags::SA_RESTART;
+    let action = SigAction::new(SigHandler::SigAction(note_interrupt), flags, SigSet::empty());
+    // SAFETY: the handler only writes an atomic, which is allowed in one (signal-safety(7)).
+    unsafe { sigaction(Signal::SIGINT, &action) }?;
+    Ok(())
+}
+
+/// Tells whether a SIGINT came from the terminal since this was last asked.
+#[must_use]
+pub fn was_interrupted_at_terminal() -> bool {
+    INTERRUPTED_AT_TERMINAL.swap(false, Ordering::Relaxed)
+}
+
+extern "C" fn note_interrupt(_: libc::c_int, about: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    #[cfg(target_os = "linux")]
+    const BY_A_PROCESS: libc::c_int = libc::SI_USER;
+    #[cfg(not(target_os = "linux"))]
+    const BY_A_PROCESS: libc::c_int = 0x1_0001; // SI_USER in <sys/signal.h> of macOS and FreeBSD
+    // SAFETY: with SA_SIGINFO the system passes a valid pointer, or none; the pid is set for a sent signal and zero else.
+    let by_the_kernel =
+        unsafe { about.as_ref().is_some_and(|about| about.si_code != BY_A_PROCESS && about.si_pid() == 0) };
+    if by_the_kernel {
+        INTERRUPTED_AT_TERMINAL.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,205 @@
+//! Messages: from `send` to the one that holds, once each, in order, byte for byte, and back with a code.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+
+#[path = "support/gateway.rs"]
+mod gateway;
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    io::Write as _,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _, unix::net::UnixStream},
+    thread,
+};
+
+use gateway::{Place, Running, role_dir};
+use serde_json::{Value, json};
+
+fn printed(holder: &Running) -> Value {
+    serde_json::from_str(&holder.prints("{")).unwrap()
+}
+
+#[test]
+fn a_message_is_one_json_line() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let cwd = place.dir().canonicalize().unwrap();
+    let mut send = place.gateway(["send", "--", "open", "a b\n", "--flag", ""]);
+    let sender = Running::start(send.current_dir(&cwd));
+    let pid = sender.pid();
+    let ended = sender.end();
+    assert_eq!((ended.code(), ended.stdout.as_str(), ended.stderr.as_str()), (0, "", ""));
+    let uid = nix::unistd::geteuid().as_raw();
+    let expected = json!({
+        "args": ["open", "a b\n", "--flag", ""],
+        "cwd": cwd,
+        "body": "",
+        "from": { "pid": pid, "uid": uid },
+    });
+    assert_eq!(printed(&holder), expected);
+}
+
+#[test]
+fn any_bytes_arrive_as_they_were_sent() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let args = [OsStr::new("send"), OsStr::from_bytes(b"a\xff"), OsStr::new("-")];
+    let mut sender = Running::start(&mut place.gateway(args));
+    sender.stdin.take().unwrap().write_all(b"\xff\x00\xfe").unwrap();
+    assert_eq!(sender.end().code(), 0);
+    let line = printed(&holder);
+    assert_eq!(line["args"], json!(["a\u{fffd}", "-"]));
+    assert_eq!(line["args_base64"], json!(["Yf8=", "LQ=="]));
+    assert_eq!(line["body"], json!("\u{fffd}\0\u{fffd}"));
+    assert_eq!(line["body_base64"], json!("/wD+"));
+}
+
+#[test]
+fn a_message_may_be_a_mebibyte_and_not_more() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let send = |size: usize| {
+        let mut sender = place.start(&["send", "-"]);
+        let mut stdin = sender.stdin.take().unwrap();
+        let writing = thread::spawn(move || drop(stdin.write_all(&vec![b'x'; size])));
+        let ended = sender.end();
+        writing.join().unwrap();
+        ended
+    };
+    assert_eq!(send((1 << 20) - 4096).code(), 0);
+    assert_eq!(printed(&holder)["body"].as_str().unwrap().len(), (1 << 20) - 4096);
+    for too_long in [1 << 20, 8 << 20] {
+        let ended = send(too_long);
+        assert_eq!(ended.code(), 64, "{ended:?}");
+        assert!(ended.stderr.contains("1048576 bytes"), "{ended:?}");
+    }
+}
+
+#[test]
+fn two_hundred_messages_arrive_once_each_and_in_order() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    for number in 0..200 {
+        assert_eq!(place.finish(&["send", &number.to_string()]).code(), 0);
+        assert_eq!(printed(&holder)["args"], json!([number.to_string()]));
+    }
+}
+
+#[test]
+fn messages_sent_at_once_arrive_once_each() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    thread::scope(|scope| {
+        for sender in 0..8 {
+            let place = &place;
+            scope.spawn(move || {
+                for number in 0..25 {
+                    assert_eq!(place.finish(&["send", &format!("{sender}/{number}")]).code(), 0);
+                }
+            });
+        }
+    });
+    let mut last = [-1; 8];
+    let mut seen = BTreeSet::new();
+    for _ in 0..200 {
+        let arg = printed(&holder)["args"][0].as_str().unwrap().to_owned();
+        let (sender, number) = arg.split_once('/').unwrap();
+        let (sender, number): (usize, i32) = (sender.parse().unwrap(), number.parse().unwrap());
+        assert!(number > last[sender], "{arg} after {}", last[sender]);
+        last[sender] = number;
+        assert!(seen.insert(arg));
+    }
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert!(!holder.end().stdout.contains('{'), "more than was sent");
+}
+
+#[test]
+fn nobody_a_program_and_a_stopped_holder_take_no_messages() {
+    let place = Place::new();
+    assert_eq!(place.finish(&["send", "x"]).code(), 3);
+    let holder = place.hold(&["run", "--", "sleep", "1000"]);
+    let refused = place.finish(&["send", "x"]);
+    assert_eq!(refused.code(), 69);
+    assert!(refused.stderr.contains("takes no messages"), "{refused:?}");
+    assert_eq!(place.finish(&["run", "--if-running", "send", "--", "x"]).code(), 69);
+    holder.stop();
+    assert_eq!(place.finish(&["send", "x"]).code(), 4);
+}
+
+#[test]
+fn a_later_run_hands_over_its_program() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let sent = place.finish(&["run", "--if-running", "send", "--", "open", "-", "file"]);
+    assert_eq!(sent.code(), 0, "{sent:?}");
+    assert_eq!(printed(&holder)["args"], json!(["open", "-", "file"]));
+}
+
+#[test]
+fn send_exits_with_the_answers_code_and_prints_its_body() {
+    let place = Place::new();
+    let holder = place.role("role_answers");
+    holder.prints("ready");
+    for (asked, code) in [("0", 0), ("42", 42), ("255", 255), ("256", 1), ("-1", 1), ("-2147483648", 1)] {
+        let sent = place.finish(&["send", "--", asked]);
+        assert_eq!((sent.code(), sent.stdout), (code, format!("asked for {asked}")));
+    }
+    let dropped = place.finish(&["send", "drop it"]);
+    assert_eq!(dropped.code(), 4, "{dropped:?}");
+    let sent = place.finish(&["run", "--if-running", "send", "--", "7"]);
+    assert_eq!((sent.code(), sent.stdout.as_str()), (7, "asked for 7"));
+    let dying = place.finish(&["send", "die"]);
+    assert_eq!(dying.code(), 4, "{dying:?}");
+}
+
+#[test]
+#[ignore = "a role"]
+fn role_answers() {
+    let Some(dir) = role_dir() else { return };
+    let instance = incumbent::Instance::new("gateway").unwrap().in_dir(dir).unwrap();
+    let incumbent::Claim::Won(holder) = instance.claim_blocking().unwrap() else { panic!("lost") };
+    let mut messages = holder.messages();
+    holder.ready("");
+    println!("\nready");
+    while let Some(message) = messages.next_blocking() {
+        let asked = message.args()[0].to_str().unwrap().to_owned();
+        match asked.parse() {
+            Ok(code) => message.answer(code, format!("asked for {asked}")),
+            Err(_) if asked == "die" => std::process::abort(),
+            Err(_) => drop(message),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_is_told_to_the_sender_and_ends_nobody() {
+    let place = Place::new();
+    let (reader, stdout) = UnixStream::pair().unwrap();
+    drop(reader);
+    let holder = Running::start_with_stdout(&mut place.gateway(["run"]), OwnedFd::from(stdout).into());
+    holder.says("holding ");
+    for _ in 0..2 {
+        let sent = place.finish(&["send", "x"]);
+        assert_eq!(sent.code(), 74);
+        assert_eq!(sent.stdout, "the message could not be printed: broken pipe\n");
+    }
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
+fn a_reader_that_does_not_read_keeps_nobody_from_stopping() {
+    let place = Place::new();
+    let (reader, stdout) = UnixStream::pair().unwrap();
+    let holder = Running::start_with_stdout(&mut place.gateway(["run"]), OwnedFd::from(stdout).into());
+    holder.says("holding ");
+    let mut sender = place.start(&["send", "-"]);
+    let mut stdin = sender.stdin.take().unwrap();
+    stdin.write_all(&vec![b'x'; 900_000]).unwrap(); // more than a socket holds
+    drop(stdin);
+    let stopped = place.finish(&["stop", "--grace", "300ms"]);
+    assert_eq!(stopped.code(), 0, "{stopped:?}");
+    assert_eq!(holder.end().code(), 0);
+    assert_eq!(sender.end().code(), 4);
+    drop(reader);
+}

@@ -1,0 +1,244 @@
+//! The built program, started and watched: every process has a watchdog, and is ended with its test.
+#![allow(dead_code)] // every test file uses a part of it
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, Sender, channel},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+
+/// Longer than anything here takes; whoever runs into it is killed, and the test fails.
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// A directory of the test's own, and the program in it.
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn gateway<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        command.args(args).env_remove("GATEWAY_NAME").env("GATEWAY_DIR", self.dir());
+        command
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        Running::start(&mut self.gateway(args))
+    }
+
+    /// Starts it, and waits until it holds.
+    pub(crate) fn hold(&self, args: &[&str]) -> Running {
+        let running = self.start(args);
+        running.says("holding ");
+        running
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn finish(&self, args: &[&str]) -> Ended {
+        self.start(args).end()
+    }
+
+    /// Types a command of a hint into a shell that finds `gateway`.
+    pub(crate) fn type_in(&self, line: &str) -> Running {
+        let bin = Path::new(env!("CARGO_BIN_EXE_gateway")).parent().unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec {line}")]).env("PATH", path).env("GATEWAY_DIR", self.dir());
+        Running::start(&mut shell)
+    }
+
+    /// Starts the test binary itself again, in one of its roles (an ignored test).
+    pub(crate) fn role(&self, role: &str) -> Running {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", role, "--ignored", "--nocapture"]).env("ROLE_DIR", self.dir());
+        Running::start(&mut command)
+    }
+}
+
+/// The directory of a role; none: somebody runs the ignored tests.
+pub(crate) fn role_dir() -> Option<std::path::PathBuf> {
+    std::env::var_os("ROLE_DIR").map(Into::into)
+}
+
+/// Waits until the starter of a role closes its standard input.
+pub(crate) fn until_dismissed() {
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// A process in a group of its own, which is killed when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
+    stdout: Lines,
+    stderr: Lines,
+    _alive: Sender<()>,
+}
+
+/// How a process ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("no code: {self:?}"))
+    }
+
+    /// The command of the hint that has these words, as it is to be typed.
+    pub(crate) fn hinted(&self, words: &str) -> String {
+        let hint = self.stderr.lines().find(|line| line.starts_with("hint:") && line.contains(words));
+        let hint = hint.unwrap_or_else(|| panic!("no hint `{words}` in {}", self.stderr));
+        let command = &hint[hint.find("gateway").unwrap()..];
+        let end = command.find('`').or_else(|| command.find("  ")).unwrap_or(command.len());
+        command[..end].to_owned()
+    }
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_with_stdout(command, Stdio::piped())
+    }
+
+    /// Starts it with another standard output than the one that is read here.
+    pub(crate) fn start_with_stdout(command: &mut Command, stdout: Stdio) -> Self {
+        command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
+        let pid = child.id();
+        let (alive, ended) = channel::<()>();
+        thread::spawn(move || {
+            if ended.recv_timeout(WATCHDOG) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = kill(Pid::from_raw(-pid_of(pid).as_raw()), Signal::SIGKILL);
+            }
+        });
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Self { child, stdin, stdout, stderr, _alive: alive }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line on stderr that begins so.
+    pub(crate) fn says(&self, start: &str) -> String {
+        self.stderr.wait_for(start)
+    }
+
+    /// Waits for a line on stdout that begins so; others are skipped.
+    pub(crate) fn prints(&self, start: &str) -> String {
+        self.stdout.wait_for(start)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(pid_of(self.pid()), signal).unwrap();
+    }
+
+    /// Stops it, and waits until it is.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        self.is_stopped();
+    }
+
+    /// Waits until it is stopped.
+    pub(crate) fn is_stopped(&self) {
+        let status = waitpid(pid_of(self.pid()), Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(status, WaitStatus::Stopped(..)), "{status:?}");
+    }
+
+    /// Writes to its standard input.
+    pub(crate) fn type_line(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Waits for its end, and for the end of all that had its standard output.
+    pub(crate) fn end(mut self) -> Ended {
+        drop(self.stdin.take());
+        let status = self.child.wait().unwrap();
+        Ended { status, stdout: self.stdout.rest(), stderr: self.stderr.rest() }
+    }
+
+    /// Kills it alone (what it started lives or dies by itself), and waits for its end as [`Running::end`].
+    pub(crate) fn kill(self) -> Ended {
+        self.signal(Signal::SIGKILL);
+        self.end()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(-pid_of(self.pid()).as_raw()), Signal::SIGKILL);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap())
+}
+
+/// What a process says, line by line.
+struct Lines {
+    lines: Receiver<String>,
+}
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    return;
+                }
+                line.clear();
+            }
+        });
+        Self { lines }
+    }
+
+    fn wait_for(&self, start: &str) -> String {
+        let mut before = String::new();
+        loop {
+            match self.lines.recv_timeout(WATCHDOG) {
+                Ok(line) if line.starts_with(start) => return line.trim_end().to_owned(),
+                Ok(line) => before.push_str(&line),
+                Err(_) => panic!("no line `{start}…`, only: {before}"),
+            }
+        }
+    }
+
+    fn rest(&self) -> String {
+        let mut rest = String::new();
+        while let Ok(line) = self.lines.recv_timeout(WATCHDOG) {
+            rest.push_str(&line);
+        }
+        rest
+    }
+}
