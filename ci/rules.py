@@ -5,7 +5,7 @@
 2. Nothing of a developer's machine is committed: its paths, its package mirrors.
 3. Every test that a page links to is there, in the file that the link names; every linked file is there.
 4. Every file of the sources is in the code map of ARCHITECTURE.md, and nothing else.
-5. Every test that runs is a fact of the tests: none is ignored.
+5. No test is ignored, except the roles that a test binary plays when it starts itself.
 """
 
 import re
@@ -103,10 +103,11 @@ tests = 0
 for name in files:
     if not name.endswith(".rs"):
         continue
-    for number, line in enumerate(Path(name).read_text().splitlines(), 1):
-        tests += bool(re.match(r"\s*#\[(tokio::)?test\b", line))
-        if re.match(r"\s*#\[ignore", line):
-            breach(f"{name}:{number}", "a test is ignored")
+    text = Path(name).read_text()
+    tests += len(re.findall(r"^\s*#\[(?:tokio::)?test\b", text, re.M))
+    for found in re.finditer(r"^\s*#\[ignore[^\n]*\n(?:\s*#\[[^\n]*\n)*\s*(?:async )?fn (\w+)", text, re.M):
+        if not found[1].startswith("role"):
+            breach(f"{name}:{text[:found.start(1)].count(chr(10)) + 1}", f"the test `{found[1]}` is ignored")
 
 print(f"{len(files)} files, {tests} tests, {linked} links to tests")
 for line in breaches:
