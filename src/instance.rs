@@ -6,6 +6,7 @@
 use std::{
     ffi::OsStr,
     path::{Component, Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -34,7 +35,7 @@ pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Instance {
     name: String,
-    dir: Option<PathBuf>,
+    dir: OnceLock<Option<PathBuf>>,
     program: Option<String>,
     claim_timeout: Duration,
 }
@@ -59,8 +60,7 @@ impl Instance {
         if !valid {
             return Err(Error::InvalidName { name: name.chars().take(80).collect() });
         }
-        let dir = platform::default_state_dir().map(|dir| resolve(&dir));
-        Ok(Self { name: name.to_owned(), dir, program: None, claim_timeout: CLAIM_TIMEOUT })
+        Ok(Self { name: name.to_owned(), dir: OnceLock::new(), program: None, claim_timeout: CLAIM_TIMEOUT })
     }
 
     /// Names an instance by what it must be alone with, such as a bot's token, without showing the secret.
@@ -85,7 +85,7 @@ impl Instance {
             path: dir.as_ref().to_owned(),
             fault: DirectoryFault::Unusable(source),
         };
-        self.dir = Some(resolve(&std::path::absolute(dir.as_ref()).map_err(unusable)?));
+        self.dir = OnceLock::from(Some(resolve(&std::path::absolute(dir.as_ref()).map_err(unusable)?)));
         Ok(self)
     }
 
@@ -114,7 +114,8 @@ impl Instance {
     /// # Errors
     /// [`Error::NoHome`].
     pub fn dir(&self) -> Result<&Path, Error> {
-        self.dir.as_deref().ok_or(Error::NoHome)
+        let default = || platform::default_state_dir().map(|dir| resolve(&dir));
+        self.dir.get_or_init(default).as_deref().ok_or(Error::NoHome)
     }
 
     pub(crate) fn program_version(&self) -> String {
@@ -277,7 +278,8 @@ fn resolve(path: &Path) -> PathBuf {
                     _ => {}
                 }
             }
-            return found.canonicalize().unwrap_or(found);
+            // What was appended may be a link after all, when `..` led back.
+            return if rest.is_empty() { found } else { found.canonicalize().unwrap_or(found) };
         }
         match known.components().next_back() {
             Some(last) => rest.push(last.as_os_str()),

@@ -199,7 +199,10 @@ impl Stream {
             use nix::{errno::Errno, sys::socket::sockopt::PeerPidfd};
             match nix::sys::socket::getsockopt(stream, PeerPidfd) {
                 Ok(pidfd) => {
-                    return Listening::Process { process: ProcessHandle::from_pidfd(pidfd), is_proven: true };
+                    return Listening::Process {
+                        process: ProcessHandle::from_pidfd(pidfd, peer.pid),
+                        is_proven: true,
+                    };
                 }
                 Err(Errno::ESRCH) => return Listening::Ended,
                 Err(_) => {} // before 6.5: by its number, below
