@@ -198,6 +198,26 @@ impl Place {
         Address::Abstract(format!("incumbent/{}", &self.digest(self.owner())[..40]).into_bytes())
     }
 
+    /// What a claim would be refused for, as far as looking tells; makes nothing.
+    pub(crate) fn obstacle(&self) -> Option<Error> {
+        let facts = platform::behind(&self.dir).ok().flatten()?;
+        if let Err(fault) = judge(&facts) {
+            return Some(Error::Directory { path: self.dir.clone(), fault });
+        }
+        if let Ok(Some(facts)) = platform::at(&self.pid) {
+            if let Err(error) = crate::pid_file::refuse_unless_plain(&self.pid, &facts) {
+                return Some(error);
+            }
+        }
+        let socket = self.socket();
+        let facts = platform::at(&socket).ok().flatten()?;
+        (facts.kind != Kind::Socket).then(|| Error::InTheWay {
+            path: socket,
+            what: facts.kind.words(),
+            wanted: "socket",
+        })
+    }
+
     fn digest(&self, owner: u32) -> String {
         digest(&[&owner.to_le_bytes(), self.dir.as_os_str().as_encoded_bytes(), self.name.as_bytes()])
     }
@@ -248,16 +268,21 @@ fn make_safe(dir: &Path) -> Result<(), Error> {
     let Some(facts) = platform::behind(dir).map_err(system)? else {
         return Err(fault(DirectoryFault::Unusable(std::io::ErrorKind::NotFound.into())));
     };
+    judge(&facts).map_err(fault)
+}
+
+/// Finds what makes a directory one in which nothing can be proven, for this user.
+fn judge(facts: &platform::Facts) -> Result<(), DirectoryFault> {
     let user = platform::effective_user();
     if facts.kind != Kind::Directory {
-        return Err(fault(DirectoryFault::NotADirectory));
+        return Err(DirectoryFault::NotADirectory);
     }
     if facts.owner != user && user != 0 {
-        return Err(fault(DirectoryFault::Foreign { owner: facts.owner, user }));
+        return Err(DirectoryFault::Foreign { owner: facts.owner, user });
     }
     let (others_write, sticky) = (facts.mode & 0o022 != 0, facts.mode & 0o1000 != 0);
     if others_write && !sticky {
-        return Err(fault(DirectoryFault::Writable { mode: facts.mode }));
+        return Err(DirectoryFault::Writable { mode: facts.mode });
     }
     Ok(())
 }

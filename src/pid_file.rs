@@ -184,7 +184,8 @@ impl PidFile {
     }
 }
 
-fn refuse_unless_plain(path: &Path, facts: &Facts) -> Result<(), Error> {
+/// Refuses what is no regular file with one name.
+pub(crate) fn refuse_unless_plain(path: &Path, facts: &Facts) -> Result<(), Error> {
     if facts.kind != Kind::File {
         return Err(Error::InTheWay { path: path.to_owned(), what: facts.kind.words(), wanted: "pid file" });
     }
