@@ -2,6 +2,8 @@
 //!
 //! Start it twice: `cargo run --example first_instance`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example speaks to its reader")]
+
 use incumbent::{Claim, Instance};
 
 #[tokio::main(flavor = "current_thread")]

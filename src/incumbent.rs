@@ -4,7 +4,7 @@
 
 use std::{
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -130,9 +130,9 @@ impl Incumbent {
     ///
     /// # Errors
     /// [`Error::Refused`] when it takes no messages; [`Error::Disconnected`] when it went away before it answered.
-    pub fn send_blocking(&self, args: &[OsString], cwd: PathBuf, body: Vec<u8>) -> Result<Answer, Error> {
-        let args = args.iter().map(|arg| platform::to_bytes(arg)).collect();
-        let send = incumbent_proto::Send { args, cwd: platform::to_bytes(cwd.as_os_str()), body };
+    pub fn send_blocking(&self, args: &[OsString], cwd: &Path, body: Vec<u8>) -> Result<Answer, Error> {
+        let args = args.iter().map(platform::to_bytes).collect();
+        let send = incumbent_proto::Send { args, cwd: platform::to_bytes(cwd), body };
         let mut connection = self.connect()?;
         connection.say(&Request::Send(send), "send", Instant::now() + PATIENCE)?;
         match connection.receive(None, None) {
@@ -148,7 +148,7 @@ impl Incumbent {
     /// As [`Incumbent::send_blocking`].
     pub async fn send(&self, args: Vec<OsString>, cwd: PathBuf, body: Vec<u8>) -> Result<Answer, Error> {
         let incumbent = self.clone();
-        crate::blocking::run(move || incumbent.send_blocking(&args, cwd, body)).await
+        crate::blocking::run(move || incumbent.send_blocking(&args, &cwd, body)).await
     }
 
     /// Calls `show` with the status now and at every change, until it returns `false` or the holder is gone.

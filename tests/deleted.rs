@@ -1,5 +1,11 @@
 //! Files deleted, moved and replaced under a living holder: on Linux no second one gets in, and the files come back.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap, unreachable_pub)] // A test fails so.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_wrap,
+    unreachable_pub
+)] // A test fails so.
 
 #[path = "support/program.rs"]
 mod program;
@@ -38,7 +44,9 @@ fn deleted_files_let_nobody_in_and_come_back_within_two_seconds() {
         if case == ["."] {
             fs::remove_dir_all(&dir).unwrap();
         } else {
-            case.iter().for_each(|file| fs::remove_file(dir.join(file)).unwrap());
+            for file in &case {
+                fs::remove_file(dir.join(file)).unwrap();
+            }
         }
         let deleted = Instant::now();
         assert_eq!(lost(instance(&dir).claim_blocking()).pid(), Some(holder.pid()), "{case:?}");

@@ -1,6 +1,12 @@
 //! Clients that mean no good, or are broken: silent ones by the hundred, garbage, half frames, clients that never read.
 //! Meanwhile others are answered within a second, and the holder's memory and descriptors stay bounded.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap, unreachable_pub)] // A test fails so.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_wrap,
+    unreachable_pub
+)] // A test fails so.
 
 #[path = "support/program.rs"]
 mod program;

@@ -1,7 +1,7 @@
 //! What the holder's own program does to itself: forks, opens and closes the pid file, closes every descriptor, blocks
 //! its loop, claims twice. None of it may lose the instance for longer than a tick, and nothing of the program's may be
 //! touched.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap)] // A test fails so.
+#![allow(clippy::cast_possible_truncation, clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap)] // A test fails so.
 
 #[path = "support/program.rs"]
 mod program;
@@ -9,7 +9,7 @@ mod program;
 use std::{
     fs::File,
     io::{Read as _, Seek as _, Write as _},
-    os::fd::AsRawFd as _,
+    os::fd::AsRawFd,
     path::Path,
     time::Duration,
 };
@@ -77,7 +77,7 @@ fn closer(dir: &Path) {
                 .unwrap()
         })
         .collect();
-    let numbers: Vec<i32> = files.iter().map(|file| file.as_raw_fd()).collect();
+    let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
     for (n, file) in files.iter_mut().enumerate() {
         write!(file, "mine {n}").unwrap();
     }

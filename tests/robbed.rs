@@ -1,6 +1,12 @@
 //! A holder that lost its lock: somebody in its process closed a descriptor of the pid file. It gets the lock back with
 //! the next tick; until then its answer, or at least its life, keeps others out; and only a successor deposes it.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap, unreachable_pub)] // A test fails so.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_wrap,
+    unreachable_pub
+)] // A test fails so.
 
 #[path = "support/program.rs"]
 mod program;

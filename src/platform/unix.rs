@@ -139,6 +139,16 @@ pub(crate) fn block_signals_here() {
     let _ = nix::sys::signal::SigSet::all().thread_block();
 }
 
+/// An argument or a path as it goes over the wire: on Unix its bytes, whatever they are.
+pub(crate) fn to_bytes(text: impl AsRef<std::ffi::OsStr>) -> Vec<u8> {
+    std::os::unix::ffi::OsStrExt::as_bytes(text.as_ref()).to_vec()
+}
+
+/// An argument or a path as it came over the wire.
+pub(crate) fn from_bytes(bytes: Vec<u8>) -> std::ffi::OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails so.
 mod tests {
@@ -189,14 +199,4 @@ mod tests {
         let (_writer, reader) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(!wait_readable(&reader, Instant::now()));
     }
-}
-
-/// An argument or a path as it goes over the wire: on Unix its bytes, whatever they are.
-pub(crate) fn to_bytes(text: impl AsRef<std::ffi::OsStr>) -> Vec<u8> {
-    std::os::unix::ffi::OsStrExt::as_bytes(text.as_ref()).to_vec()
-}
-
-/// An argument or a path as it came over the wire.
-pub(crate) fn from_bytes(bytes: Vec<u8>) -> std::ffi::OsString {
-    std::os::unix::ffi::OsStringExt::from_vec(bytes)
 }

@@ -1,7 +1,7 @@
 //! Programs that a test starts: the test binary itself in a role, or any command. Each says on its standard output when
 //! something has happened, is awaited with a watchdog, and is killed and reaped with the test.
 
-#![allow(dead_code, unreachable_pub)] // every test file uses its own part of it
+#![allow(dead_code, unreachable_pub, clippy::cast_possible_truncation)] // every test file uses its own part of it
 
 use std::{
     ffi::OsStr,

@@ -59,7 +59,7 @@ pub(crate) fn hand_over(
 ) -> Result<u8, Error> {
     // A directory that was deleted has no name any more; the message is worth sending all the same.
     let cwd = std::env::current_dir().unwrap_or_default();
-    match incumbent.send_blocking(args, cwd, body) {
+    match incumbent.send_blocking(args, &cwd, body) {
         Ok(answer) => {
             let mut stdout = std::io::stdout().lock();
             let _ = stdout.write_all(&answer.body).and_then(|()| stdout.flush());
