@@ -179,6 +179,8 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
         // A wrong nonce, an unknown reply, no frame at all: whoever lives there may be anything.
         Ok(Received::Reply(_)) => (Hailed::Silent, Some(Note::NotOurs)),
         Err(error) if error.kind() == ErrorKind::InvalidData => (Hailed::Silent, Some(Note::NotOurs)),
+        // A holder closes on whoever may not speak, without a word; to ask it again would change nothing.
+        Ok(Received::End) | Err(_) if !may_be_answered(place) => (Hailed::Silent, Some(Note::Forbidden)),
         Ok(Received::End) | Err(_) => {
             return match ending(process, patience) {
                 Ending::Ended => (Hail { met: Hailed::Orphan, note: Some(Note::Orphan), ..seen }, false),
@@ -192,6 +194,12 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
         },
     };
     (seen, false)
+}
+
+/// Tells whether a holder of this place speaks with this user.
+fn may_be_answered(place: &Place) -> bool {
+    let user = platform::effective_user();
+    user == 0 || user == place.owner()
 }
 
 fn nobody_or_in_the_way(address: &Address) -> Hail {
