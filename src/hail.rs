@@ -8,6 +8,7 @@
 
 use std::{
     io::ErrorKind,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -91,7 +92,8 @@ impl Hail {
     }
 }
 
-/// Hails the path, and the abstract name if the path gives no pong. What lives outranks what is dead.
+/// Hails the path, the abstract name if the path gives no pong, and the recorded endpoint if that is yet another place.
+/// What lives outranks what is dead.
 ///
 /// `also` is sent behind the ping, so that its reply comes with the pong, in one round trip.
 pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) -> Hail {
@@ -108,7 +110,29 @@ pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) ->
         Hailed::Nobody => 0,
     };
     // Somebody else's abstract name stops nobody, and is said by the holder that had to go without it.
-    if rank(&name) > rank(&path) && name.met != Hailed::Stranger { name } else { path }
+    let found = if rank(&name) > rank(&path) && name.met != Hailed::Stranger { name } else { path };
+    if found.met == Hailed::Pong {
+        return found;
+    }
+    match recorded_elsewhere(place) {
+        Some(endpoint) => {
+            let recorded = hail_at(place, &Address::Path(endpoint), patience, also);
+            if rank(&recorded) > rank(&found) { recorded } else { found }
+        }
+        None => found,
+    }
+}
+
+/// Where the last holder listened, when that is not where this process would: a socket that does not fit into the
+/// instance's directory is in a runtime directory, which the environment of the two may name differently.
+fn recorded_elsewhere(place: &Place) -> Option<PathBuf> {
+    if !place.socket_is_elsewhere() {
+        return None;
+    }
+    match Record::read(&place.record) {
+        Past::Record(record) => record.endpoint.filter(|path| path.is_absolute() && *path != place.socket()),
+        Past::None | Past::Broken(_) => None,
+    }
 }
 
 /// Hails one address.
