@@ -127,6 +127,7 @@ impl<'a> Contender<'a> {
     }
 
     fn claim(mut self) -> Result<Claim, Error> {
+        self.place.refuse_foreign()?;
         let mut seen = Seen::Nothing;
         loop {
             let step = decide::next(seen, Instant::now() >= self.deadline);

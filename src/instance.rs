@@ -222,6 +222,21 @@ impl Place {
         digest(&[&owner.to_le_bytes(), self.dir.as_os_str().as_encoded_bytes(), self.name.as_bytes()])
     }
 
+    /// Refuses a directory of somebody else's before anything is asked there: its holder would not answer.
+    pub(crate) fn refuse_foreign(&self) -> Result<(), Error> {
+        let fault = |fault| Err(Error::Directory { path: self.dir.clone(), fault });
+        let user = platform::effective_user();
+        match platform::behind(&self.dir) {
+            Ok(Some(facts)) if facts.owner != user && user != 0 => {
+                fault(DirectoryFault::Foreign { owner: facts.owner, user })
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                fault(DirectoryFault::Forbidden(source))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the directory when it is missing, and refuses one in which nothing could be proven.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
         make_safe(&self.dir)?;
