@@ -312,7 +312,20 @@ fn who_waits_for_a_holder_that_does_not_answer_gets_in_when_it_is_gone() {
     let waiting = place.start(&["run", "--wait"]);
     let line = waiting.says("waiting");
     assert!(line.contains("stopped") && line.contains(&format!("pid {}", holder.pid())), "{line}");
-    waiting.says("waiting for"); // it goes on, and says so
+    // It goes on, and says so, and not the same thing twice.
+    assert!(waiting.says("waiting").starts_with("waiting for 1 s already"));
+    holder.kill();
+    waiting.says("holding ");
+}
+
+#[test]
+fn who_waits_is_told_when_the_holder_stops_answering() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let waiting = place.start(&["run", "--wait"]);
+    assert!(!waiting.says("waiting").contains("stopped"));
+    holder.stop();
+    assert!(waiting.says("waiting: ").contains("stopped"));
     holder.kill();
     waiting.says("holding ");
 }
