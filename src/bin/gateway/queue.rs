@@ -2,6 +2,8 @@
 //!
 //! What is waited for is said at once, and then after 1, 2, 5, 10, 30, 60 s, and from there after twice as long each
 //! time. The wait itself is for the event: the end of the holder's connection, or of its process.
+//!
+//! Proven by `tests/waiting.rs`.
 
 use std::time::{Duration, Instant};
 
