@@ -1,4 +1,4 @@
-//! `run`, `stop` and `wait` on the built program: what they say, what they leave, and how they end.
+//! `run` and `stop` on the built program: what they say, what they leave, and how they end.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a test fails so, a role speaks so
 
 #[path = "support/gateway.rs"]
@@ -285,90 +285,12 @@ fn role_stopped_contender() {
 }
 
 #[test]
-fn who_waits_says_for_whom_and_gets_in_when_it_goes() {
-    for end in ["killed", "stopped", "released"] {
-        let place = Place::new();
-        let holder = match end {
-            "released" => place.hold(&["run", "--", "cat"]),
-            _ => place.hold(&["run"]),
-        };
-        let waiting = place.start(&["run", "--wait"]);
-        let line = waiting.says("waiting");
-        assert!(line.contains(&format!("pid {}", holder.pid())) && line.contains("since "), "{line}");
-        match end {
-            "killed" => drop(holder.kill()),
-            "stopped" => assert_eq!(place.finish(&["stop"]).code(), 0),
-            _ => assert_eq!(holder.end().code(), 0),
-        }
-        waiting.says("holding ");
-    }
-}
-
-#[test]
-fn who_waits_for_a_holder_that_does_not_answer_gets_in_when_it_is_gone() {
-    let place = Place::new();
-    let holder = place.hold(&["run"]);
-    holder.stop();
-    let waiting = place.start(&["run", "--wait"]);
-    let line = waiting.says("waiting");
-    assert!(line.contains("stopped") && line.contains(&format!("pid {}", holder.pid())), "{line}");
-    waiting.says("waiting for"); // it goes on, and says so
-    holder.kill();
-    waiting.says("holding ");
-}
-
-#[test]
-fn a_wait_with_a_limit_ends_when_the_time_is_up() {
-    let place = Place::new();
-    let holder = place.hold(&["run"]);
-    let gave_up = place.finish(&["run", "--wait=100ms"]);
-    assert_eq!(gave_up.code(), 75);
-    assert!(gave_up.stderr.contains(&format!("pid {}", holder.pid())), "{gave_up:?}");
-    holder.stop();
-    assert_eq!(place.finish(&["run", "--wait=100ms"]).code(), 75);
-}
-
-#[test]
-fn a_signal_ends_the_waiting() {
-    use std::os::unix::process::ExitStatusExt as _;
-    let place = Place::new();
-    let _holder = place.hold(&["run"]);
-    let waiting = place.start(&["run", "--wait"]);
-    waiting.says("waiting");
-    waiting.signal(Signal::SIGTERM);
-    assert_eq!(waiting.end().status.signal(), Some(15));
-}
-
-#[test]
 fn running_already_can_be_fine() {
     let place = Place::new();
     let holder = place.hold(&["run"]);
     let fine = place.finish(&["run", "--if-running", "ok", "--", "no-such-program"]);
     assert_eq!(fine.code(), 0);
     assert_eq!(fine.stderr, format!("`gateway` is running already: pid {}\n", holder.pid()));
-}
-
-#[test]
-fn wait_ready_ends_with_the_event_and_wait_gone_with_its_own_holder() {
-    let place = Place::new();
-    assert_eq!(place.finish(&["wait", "--gone"]).code(), 0);
-    let late = place.finish(&["wait", "--ready", "--timeout", "100ms"]);
-    assert_eq!((late.code(), late.stderr.lines().count()), (75, 1));
-    assert_eq!(std::fs::read_dir(place.dir()).unwrap().count(), 0, "looking made something");
-
-    let ready = place.start(&["wait", "--ready"]);
-    let holder = place.hold(&["run"]);
-    assert_eq!(ready.end().code(), 0);
-    assert_eq!(place.finish(&["wait", "--ready"]).code(), 0);
-    let late = place.finish(&["wait", "--gone", "--timeout", "100ms"]);
-    assert_eq!((late.code(), late.stderr.lines().count()), (75, 1));
-
-    let gone = place.start(&["wait", "--gone"]);
-    let next = place.start(&["run", "--wait"]);
-    next.says("waiting");
-    holder.kill();
-    next.says("holding ");
-    assert_eq!(gone.end().code(), 0, "another holds, and it is not the one that was waited for");
 }
 
 #[test]

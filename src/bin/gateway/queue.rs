@@ -2,16 +2,20 @@
 //!
 //! What is waited for is said at once, and then after 1, 2, 5, 10, 30, 60 s, and from there after twice as long each
 //! time. The wait itself is for the event: the end of the holder's connection, or of its process.
+//!
+//! Proven by `tests/waiting.rs`.
 
 use std::time::{Duration, Instant};
 
-use incumbent::{Error, Incumbent, Instance, Process, Status, text};
+use incumbent::{Error, Incumbent, Instance, Process, ProcessState, State, Status, text};
 
 use crate::{exit, output::complain, times, words::say_error};
 
 /// How long somebody who answered may take to answer again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a holder that is waited for may take to show that it still answers.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How long the first claim tries, so that what is waited for is said soon.
 const AT_ONCE: Duration = Duration::from_millis(250);
 
@@ -26,8 +30,29 @@ pub(crate) struct Patience {
     deadline: Option<Instant>,
     limit: Option<Duration>,
     next_report: Duration,
-    /// Who or what was last said to be waited for.
-    said: Option<String>,
+    /// Who is waited for, and the sentence that says so; none: nothing was said yet.
+    said: Option<(Who, String)>,
+}
+
+/// Who is waited for. The same one in the same state is said once, however long it has been up meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Holder(Option<u32>),
+    Silent(Option<u32>, Option<ProcessState>),
+    Contender(Option<u32>, Option<ProcessState>),
+}
+
+impl Who {
+    fn in_the_way(error: &Error) -> Self {
+        let (seen, claims) = match error {
+            Error::Claiming(seen) => (seen, true),
+            Error::Unresponsive(seen) => (seen, false),
+            _ => return Self::Silent(None, None),
+        };
+        let process = if claims { seen.claimer() } else { seen.owner() };
+        let (pid, state) = (process.map(|process| process.pid), process.map(|process| process.state));
+        if claims { Self::Contender(pid, state) } else { Self::Silent(pid, state) }
+    }
 }
 
 impl Patience {
@@ -64,7 +89,7 @@ impl Patience {
             Ok(status) => holder_words(&status),
             Err(_) => pid_words(incumbent.pid()),
         };
-        self.say(format!("`{}` is held by {who}", self.name));
+        self.say(Who::Holder(incumbent.pid()), format!("`{}` is held by {who}", self.name));
         loop {
             let report_at = self.began + self.next_report;
             let until = self.deadline.map_or(report_at, |deadline| deadline.min(report_at));
@@ -74,20 +99,27 @@ impl Patience {
             if self.is_over() {
                 return false;
             }
+            if let Ok(seen) = incumbent.inspect_blocking(GLANCE) {
+                if seen.state() == State::Unresponsive {
+                    // It answered, and does not any more: who waits should know why.
+                    let state = seen.owner().map(|process| process.state);
+                    self.say(Who::Silent(incumbent.pid(), state), seen.sentence());
+                }
+            }
             self.report();
         }
     }
 
     /// A claim has failed because somebody is in the way who does not answer; `false`: the time is up.
     pub(crate) fn goes_on(&mut self, error: &Error) -> bool {
-        self.say(error.to_string());
+        self.say(Who::in_the_way(error), error.to_string());
         self.report();
         !self.is_over()
     }
 
     /// Says that the time is up; the exit code.
     pub(crate) fn over(&self) -> u8 {
-        let what = self.said.as_deref().unwrap_or_default();
+        let what = self.what();
         say_error(&format!("gave up after {}: {what}", text::duration(self.began.elapsed())));
         exit::BUSY
     }
@@ -97,13 +129,17 @@ impl Patience {
     }
 
     /// Says what is waited for, unless that was what it said last.
-    fn say(&mut self, what: String) {
-        if self.said.as_ref() != Some(&what) {
+    fn say(&mut self, who: Who, what: String) {
+        if self.said.as_ref().is_none_or(|(said, _)| *said != who) {
             let limit =
                 self.limit.map_or_else(String::new, |limit| format!(" at most {}", text::duration(limit)));
             complain(&format!("waiting{limit}: {what}"));
-            self.said = Some(what);
         }
+        self.said = Some((who, what));
+    }
+
+    fn what(&self) -> &str {
+        self.said.as_ref().map_or("", |(_, what)| what)
     }
 
     /// Says for how long it has waited, when that is due.
@@ -112,7 +148,7 @@ impl Patience {
         if waited < self.next_report {
             return;
         }
-        let what = self.said.as_deref().unwrap_or_default();
+        let what = self.what();
         complain(&format!("waiting for {} already: {what}", text::duration(waited)));
         while self.next_report <= waited {
             self.next_report = next_after(self.next_report);

@@ -2,6 +2,8 @@
 //!
 //! With somebody who answers the event is awaited: a change of its status, the end of its connection. Only while nobody
 //! answers is it asked again, after 20 ms growing to 100 ms. An unresponsive holder counts as there.
+//!
+//! Proven by `tests/waiting.rs`.
 
 use std::{
     thread::sleep,
