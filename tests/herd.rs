@@ -63,8 +63,12 @@ fn rounds(count: usize) -> usize {
 /// Starts them all, and lets them go together once all are ready.
 fn stampede(dir: &Path) -> Vec<Program> {
     let mut herd: Vec<Program> = (0..CLAIMANTS).map(|_| Program::role("claimant", dir)).collect();
-    herd.iter_mut().for_each(|claimant| drop(claimant.wait_line("ready")));
-    herd.iter_mut().for_each(|claimant| claimant.say("go"));
+    for claimant in &mut herd {
+        claimant.wait_line("ready");
+    }
+    for claimant in &mut herd {
+        claimant.say("go");
+    }
     herd
 }
 

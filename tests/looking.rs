@@ -1,6 +1,7 @@
 //! Looking changes nothing: no byte, no time, no mode, no lock, no name; whatever there is to see. What it asks of the
 //! system is watched with strace(1), where that is.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
+#![allow(clippy::cast_possible_truncation)] // the lock's type is a constant of the system's
 
 #[path = "support/program.rs"]
 mod program;

@@ -33,7 +33,9 @@ pub fn before(dir: &Path) -> Traces {
     let mut contents = Traces::new();
     read_contents(dir, &mut contents);
     let paths: Vec<PathBuf> = entries(dir).chain([dir.to_owned()]).collect();
-    paths.iter().for_each(|path| age(path));
+    for path in &paths {
+        age(path);
+    }
     let mut traces: Traces =
         paths.iter().filter_map(|path| Some((name_in(dir, path), stat(path)?))).collect();
     for (name, content) in contents {
