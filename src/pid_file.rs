@@ -128,7 +128,7 @@ impl PidFile {
         }
         if facts.owner != owner {
             // Root in a user's directory; a failure shows when that user comes, and is no reason not to claim.
-            let _ = platform::give_to(path, owner);
+            let _ = platform::give_file_to(&file, owner);
         }
         let file = Arc::new(Owned::new(file).map_err(io)?);
         table.insert(facts.id, Row { file: file.clone(), kept: Vec::new() });

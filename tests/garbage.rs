@@ -117,8 +117,10 @@ proptest! {
     }
 }
 
-/// Plants one strange thing after the other in place of a file.
-fn plants(victim: &Path) -> Vec<(&'static str, Box<dyn Fn(&Path)>)> {
+/// What is planted in place of a file, and how.
+type Plant = (&'static str, Box<dyn Fn(&Path)>);
+
+fn plants(victim: &Path) -> Vec<Plant> {
     let (to_victim, to_link) = (victim.to_owned(), victim.to_owned());
     vec![
         ("a FIFO", Box::new(|path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap())),

@@ -9,7 +9,13 @@ mod teller;
 #[path = "support/users.rs"]
 mod users;
 
-use std::{fs, io::Read as _, os::unix::net::UnixStream, path::Path, process::Command};
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::Path,
+    process::Command,
+};
 
 use incumbent::Error;
 use program::{Program, eventually, instance, lost, won};
@@ -183,8 +189,9 @@ fn what_root_makes_in_a_users_directory_is_the_users_who_can_claim_inspect_and_s
     for (path, owner) in owners(&dir).into_iter().chain(owners(&home)) {
         assert_eq!(owner, OWNER, "{}", path.display());
     }
-    for file in ["a.pid", "a.sock", "a.json", "a.history"] {
-        assert!(has(&dir, file), "{file}");
+    for (file, mode) in [("a.pid", 0o644), ("a.sock", 0o600), ("a.json", 0o600), ("a.history", 0o600)] {
+        let found = fs::symlink_metadata(dir.join(file)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777 & !mode, 0, "{file}");
     }
 
     let mut user = town.role_as(OWNER, "teller", &dir);
