@@ -55,7 +55,7 @@ fn kill_unreaped(holder: &Program) {
 }
 
 fn rounds() -> usize {
-    std::env::var("STRESS").ok().and_then(|n| n.parse().ok()).unwrap_or(1) * 50
+    std::env::var("STRESS").ok().and_then(|n| n.parse().ok()).unwrap_or(1) * 200
 }
 
 #[test]
