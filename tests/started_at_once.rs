@@ -1,7 +1,6 @@
 //! `gateway run` two hundred times at once, and under a name that is hard to read: who holds is never in doubt.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
 
-#[allow(dead_code)] // every test file uses its own part of it
 #[path = "support/gateway.rs"]
 mod gateway;
 
