@@ -127,6 +127,7 @@ impl<'a> Contender<'a> {
     }
 
     fn claim(mut self) -> Result<Claim, Error> {
+        self.place.refuse_foreign()?;
         let mut seen = Seen::Nothing;
         loop {
             let step = decide::next(seen, Instant::now() >= self.deadline);
@@ -182,7 +183,7 @@ impl<'a> Contender<'a> {
         let hail = hail::hail(&self.place, patience, None);
         if hail.note == Some(Note::Unasked) {
             // Nothing was asked, so nothing is known. Opening the pid file would fail as well.
-            let source = std::io::Error::other("no file descriptor or memory is left");
+            let source = std::io::Error::other("too many open files, or no memory left");
             return Err(Error::io("connect to", &self.place.socket(), source));
         }
         let met = hail.met;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::{
     hail::{self, Patience},
     history,
-    inspect::Inspection,
+    inspect::{Inspection, Verdict},
     instance_id::InstanceId,
     pid_file,
     platform::{self, Address, Facts, Kind},
@@ -127,7 +127,9 @@ impl Inspection {
         let number = pid_file::text(&self.place.pid).ok().flatten().unwrap_or_default();
         let (inode, links) = (facts.id.ino, facts.links);
         let plural = if links == 1 { "" } else { "s" };
-        let found = format!("{path}, inode {inode}, {links} name{plural}, says `{}`", text::shown(&number));
+        let says =
+            if number.is_empty() { "empty".to_owned() } else { format!("says `{}`", text::shown(&number)) };
+        let found = format!("{path}, inode {inode}, {links} name{plural}, {says}");
         let means = match (links, self.instance_lock()) {
             (2.., _) => "a lock on it would speak for more than one instance: a claim is refused",
             _ if number.is_empty() => "its text was emptied by a release, or never written",
@@ -269,6 +271,9 @@ impl Inspection {
             (Some(true), ..) => "written by the one who answers".to_owned(),
             (Some(false), ..) => {
                 "not written by the one who answers: that one could not write its own".to_owned()
+            }
+            (None, true, _) if self.verdict() == Verdict::CannotTell => {
+                "whether its writer lives cannot be told".to_owned()
             }
             (None, true, _) => "written by the owner of the lock, as far as can be told".to_owned(),
             (None, false, End::Crashed) => "its writer ended without releasing".to_owned(),

@@ -8,6 +8,7 @@
 
 use std::{
     io::ErrorKind,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -91,7 +92,8 @@ impl Hail {
     }
 }
 
-/// Hails the path, and the abstract name if the path gives no pong. What lives outranks what is dead.
+/// Hails the path, the abstract name if the path gives no pong, and the recorded endpoint if that is yet another place.
+/// What lives outranks what is dead.
 ///
 /// `also` is sent behind the ping, so that its reply comes with the pong, in one round trip.
 pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) -> Hail {
@@ -108,7 +110,29 @@ pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) ->
         Hailed::Nobody => 0,
     };
     // Somebody else's abstract name stops nobody, and is said by the holder that had to go without it.
-    if rank(&name) > rank(&path) && name.met != Hailed::Stranger { name } else { path }
+    let found = if rank(&name) > rank(&path) && name.met != Hailed::Stranger { name } else { path };
+    if found.met == Hailed::Pong {
+        return found;
+    }
+    match recorded_elsewhere(place) {
+        Some(endpoint) => {
+            let recorded = hail_at(place, &Address::Path(endpoint), patience, also);
+            if rank(&recorded) > rank(&found) { recorded } else { found }
+        }
+        None => found,
+    }
+}
+
+/// Where the last holder listened, when that is not where this process would: a socket that does not fit into the
+/// instance's directory is in a runtime directory, which the environment of the two may name differently.
+fn recorded_elsewhere(place: &Place) -> Option<PathBuf> {
+    if !place.socket_is_elsewhere() {
+        return None;
+    }
+    match Record::read(&place.record) {
+        Past::Record(record) => record.endpoint.filter(|path| path.is_absolute() && *path != place.socket()),
+        Past::None | Past::Broken(_) => None,
+    }
 }
 
 /// Hails one address.
@@ -182,6 +206,8 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
         // A wrong nonce, an unknown reply, no frame at all: whoever lives there may be anything.
         Ok(Received::Reply(_)) => (Hailed::Silent, Some(Note::NotOurs)),
         Err(error) if error.kind() == ErrorKind::InvalidData => (Hailed::Silent, Some(Note::NotOurs)),
+        // A holder closes on whoever may not speak, without a word; to ask it again would change nothing.
+        Ok(Received::End) | Err(_) if !may_be_answered(place) => (Hailed::Silent, Some(Note::Forbidden)),
         Ok(Received::End) | Err(_) => {
             return match ending(process, patience) {
                 Ending::Ended => (Hail { met: Hailed::Orphan, note: Some(Note::Orphan), ..seen }, false),
@@ -195,6 +221,12 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
         },
     };
     (seen, false)
+}
+
+/// Tells whether a holder of this place speaks with this user.
+fn may_be_answered(place: &Place) -> bool {
+    let user = platform::effective_user();
+    user == 0 || user == place.owner()
 }
 
 fn nobody_or_in_the_way(address: &Address) -> Hail {

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     endpoint::Endpoint,
+    history::Entry,
     holder::Message,
     instance::Place,
     instance_id::InstanceId,
@@ -72,8 +73,10 @@ pub(crate) struct Core {
     pub(crate) endpoint: Option<Endpoint>,
     pub(crate) abstract_name: Option<Listener>,
     pub(crate) record: Record,
-    /// The record's file as it was written; another's has another mark.
+    /// The record's file as it was written; another's has another mark. None: it could not be written yet.
     pub(crate) record_mark: Option<platform::Mark>,
+    /// How the predecessor ended, while the history could not be told yet.
+    pub(crate) untold: Option<Entry>,
 }
 
 /// What askers are shown.
@@ -184,11 +187,6 @@ impl Held {
         }
     }
 
-    /// Tells whether it goes without this.
-    pub(crate) fn has_problem(&self, what: Problem) -> bool {
-        self.face().problems.iter().any(|(known, _)| *known == what)
-    }
-
     /// The answer to a status request. Touches no disk and waits for nothing of the program.
     pub(crate) fn status(&self) -> StatusReply {
         let usage = platform::self_usage();
@@ -236,6 +234,12 @@ impl Held {
         });
         crate::answer::post_changed(self);
         Ok(self.stop.borrow().as_ref().map_or(grace, StopAsked::remaining))
+    }
+
+    /// Tells whether something of what this holder writes about itself could not be written yet.
+    pub(crate) fn is_unwritten(&self, core: &Core) -> bool {
+        let no_text = self.face().problems.iter().any(|(what, _)| *what == Problem::PidText);
+        core.record_mark.is_none() || core.untold.is_some() || no_text
     }
 
     /// Takes the right to mend or to judge; one at a time.

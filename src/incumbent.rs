@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incumbent_proto::{Ping, Refused, Reply, Request, Watch, Why};
+use incumbent_proto::{Ping, Refused, Reply, Request, StatusReply, StatusRequest, Watch, Why};
 
 use crate::{
     connection::{Connection, Received},
@@ -104,7 +104,19 @@ impl Incumbent {
     /// # Errors
     /// The directory may not be read any more. A holder that does not answer is a status too.
     pub fn status_blocking(&self, timeout: Duration) -> Result<Status, Error> {
-        inspect::inspect(&self.place, Instant::now() + timeout).map(|seen| seen.status())
+        let deadline = Instant::now() + timeout;
+        // Of this very holder it is the answer that counts; who is there when it does not answer must be looked at.
+        match self.ask(&Request::Status(StatusRequest {}), "status", timeout) {
+            Ok(Reply::StatusIs(status)) => Ok(self.said(*status)),
+            _ => inspect::inspect(&self.place, deadline).map(|seen| seen.status()),
+        }
+    }
+
+    /// What it said about itself.
+    fn said(&self, status: StatusReply) -> Status {
+        let (instance_id, took, peer) = (status.instance_id, self.took, self.peer);
+        let reached = Reached { instance_id, took, peer, status: Some(status), identity: None };
+        Status::of(&Inspection::answered(self.place.clone(), reached))
     }
 
     /// Asks for its status, within two seconds. Works on any executor.
@@ -165,14 +177,7 @@ impl Incumbent {
         loop {
             match connection.receive(deadline, None) {
                 Ok(Received::Reply(Reply::StatusIs(status))) => {
-                    let reached = Reached {
-                        instance_id: status.instance_id,
-                        took: self.took,
-                        peer: self.peer,
-                        status: Some(*status),
-                        identity: None,
-                    };
-                    if !show(Status::of(&Inspection::answered(self.place.clone(), reached))) {
+                    if !show(self.said(*status)) {
                         return Ok(());
                     }
                 }

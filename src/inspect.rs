@@ -415,6 +415,13 @@ impl Inspection {
         self.hail.pid.and_then(look_closely)
     }
 
+    /// What a claim would be refused for although nobody holds: a directory in which nothing can be proven, or something
+    /// in the way. None: nothing that can be seen without trying.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Error> {
+        self.place.obstacle()
+    }
+
     /// Why it cannot be told; none: it can.
     #[must_use]
     pub fn doubt(&self) -> Option<Doubt> {

@@ -6,6 +6,7 @@
 use std::{
     ffi::OsStr,
     path::{Component, Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -34,7 +35,7 @@ pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Instance {
     name: String,
-    dir: Option<PathBuf>,
+    dir: OnceLock<Option<PathBuf>>,
     program: Option<String>,
     claim_timeout: Duration,
 }
@@ -59,8 +60,7 @@ impl Instance {
         if !valid {
             return Err(Error::InvalidName { name: name.chars().take(80).collect() });
         }
-        let dir = platform::default_state_dir().map(|dir| resolve(&dir));
-        Ok(Self { name: name.to_owned(), dir, program: None, claim_timeout: CLAIM_TIMEOUT })
+        Ok(Self { name: name.to_owned(), dir: OnceLock::new(), program: None, claim_timeout: CLAIM_TIMEOUT })
     }
 
     /// Names an instance by what it must be alone with, such as a bot's token, without showing the secret.
@@ -85,7 +85,7 @@ impl Instance {
             path: dir.as_ref().to_owned(),
             fault: DirectoryFault::Unusable(source),
         };
-        self.dir = Some(resolve(&std::path::absolute(dir.as_ref()).map_err(unusable)?));
+        self.dir = OnceLock::from(Some(resolve(&std::path::absolute(dir.as_ref()).map_err(unusable)?)));
         Ok(self)
     }
 
@@ -114,7 +114,8 @@ impl Instance {
     /// # Errors
     /// [`Error::NoHome`].
     pub fn dir(&self) -> Result<&Path, Error> {
-        self.dir.as_deref().ok_or(Error::NoHome)
+        let default = || platform::default_state_dir().map(|dir| resolve(&dir));
+        self.dir.get_or_init(default).as_deref().ok_or(Error::NoHome)
     }
 
     pub(crate) fn program_version(&self) -> String {
@@ -197,8 +198,43 @@ impl Place {
         Address::Abstract(format!("incumbent/{}", &self.digest(self.owner())[..40]).into_bytes())
     }
 
+    /// What a claim would be refused for, as far as looking tells; makes nothing.
+    pub(crate) fn obstacle(&self) -> Option<Error> {
+        let facts = platform::behind(&self.dir).ok().flatten()?;
+        if let Err(fault) = judge(&facts) {
+            return Some(Error::Directory { path: self.dir.clone(), fault });
+        }
+        if let Ok(Some(facts)) = platform::at(&self.pid) {
+            if let Err(error) = crate::pid_file::refuse_unless_plain(&self.pid, &facts) {
+                return Some(error);
+            }
+        }
+        let socket = self.socket();
+        let facts = platform::at(&socket).ok().flatten()?;
+        (facts.kind != Kind::Socket).then(|| Error::InTheWay {
+            path: socket,
+            what: facts.kind.words(),
+            wanted: "socket",
+        })
+    }
+
     fn digest(&self, owner: u32) -> String {
         digest(&[&owner.to_le_bytes(), self.dir.as_os_str().as_encoded_bytes(), self.name.as_bytes()])
+    }
+
+    /// Refuses a directory of somebody else's before anything is asked there: its holder would not answer.
+    pub(crate) fn refuse_foreign(&self) -> Result<(), Error> {
+        let fault = |fault| Err(Error::Directory { path: self.dir.clone(), fault });
+        let user = platform::effective_user();
+        match platform::behind(&self.dir) {
+            Ok(Some(facts)) if facts.owner != user && user != 0 => {
+                fault(DirectoryFault::Foreign { owner: facts.owner, user })
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                fault(DirectoryFault::Forbidden(source))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes the directory when it is missing, and refuses one in which nothing could be proven.
@@ -247,16 +283,21 @@ fn make_safe(dir: &Path) -> Result<(), Error> {
     let Some(facts) = platform::behind(dir).map_err(system)? else {
         return Err(fault(DirectoryFault::Unusable(std::io::ErrorKind::NotFound.into())));
     };
+    judge(&facts).map_err(fault)
+}
+
+/// Finds what makes a directory one in which nothing can be proven, for this user.
+fn judge(facts: &platform::Facts) -> Result<(), DirectoryFault> {
     let user = platform::effective_user();
     if facts.kind != Kind::Directory {
-        return Err(fault(DirectoryFault::NotADirectory));
+        return Err(DirectoryFault::NotADirectory);
     }
     if facts.owner != user && user != 0 {
-        return Err(fault(DirectoryFault::Foreign { owner: facts.owner, user }));
+        return Err(DirectoryFault::Foreign { owner: facts.owner, user });
     }
     let (others_write, sticky) = (facts.mode & 0o022 != 0, facts.mode & 0o1000 != 0);
     if others_write && !sticky {
-        return Err(fault(DirectoryFault::Writable { mode: facts.mode }));
+        return Err(DirectoryFault::Writable { mode: facts.mode });
     }
     Ok(())
 }
@@ -277,7 +318,8 @@ fn resolve(path: &Path) -> PathBuf {
                     _ => {}
                 }
             }
-            return found.canonicalize().unwrap_or(found);
+            // What was appended may be a link after all, when `..` led back.
+            return if rest.is_empty() { found } else { found.canonicalize().unwrap_or(found) };
         }
         match known.components().next_back() {
             Some(last) => rest.push(last.as_os_str()),

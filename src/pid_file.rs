@@ -128,7 +128,7 @@ impl PidFile {
         }
         if facts.owner != owner {
             // Root in a user's directory; a failure shows when that user comes, and is no reason not to claim.
-            let _ = platform::give_to(path, owner);
+            let _ = platform::give_file_to(&file, owner);
         }
         let file = Arc::new(Owned::new(file).map_err(io)?);
         table.insert(facts.id, Row { file: file.clone(), kept: Vec::new() });
@@ -184,7 +184,8 @@ impl PidFile {
     }
 }
 
-fn refuse_unless_plain(path: &Path, facts: &Facts) -> Result<(), Error> {
+/// Refuses what is no regular file with one name.
+pub(crate) fn refuse_unless_plain(path: &Path, facts: &Facts) -> Result<(), Error> {
     if facts.kind != Kind::File {
         return Err(Error::InTheWay { path: path.to_owned(), what: facts.kind.words(), wanted: "pid file" });
     }

@@ -23,6 +23,14 @@ const LIMIT: usize = 64 * 1024;
 /// The number of the record's layout; keys are only ever added, so that it is said and not compared.
 pub(crate) const SCHEMA: u32 = 1;
 
+/// Generations are microseconds since 1970, or few more: this is the year 10000.
+const FIRST_IMPOSSIBLE_GENERATION: u64 = 253_402_300_800_000_000;
+
+/// Tells whether a generation can have been reached; a greater number is damage, and believed by nobody.
+pub(crate) fn is_possible(generation: u64) -> bool {
+    generation < FIRST_IMPOSSIBLE_GENERATION
+}
+
 /// Boot times are computed from two clocks, and a clock that was set moves them.
 const BOOT_TIME_SLACK: Duration = Duration::from_secs(60);
 

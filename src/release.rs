@@ -9,7 +9,7 @@ use crate::{
     answer::{self, Command},
     error::Error,
     held::{Core, Held, Life, Problem},
-    platform,
+    history, platform,
     record::{self, End},
     timestamp,
 };
@@ -80,12 +80,31 @@ pub(crate) fn record_child(held: &Held, child: Option<Child>) {
     write_record(held, &mut core);
 }
 
-/// Writes the record; a failure is a problem to be shown, and no reason not to hold.
+/// Writes everything that a holder writes about itself: record, pid, and how its predecessor ended.
+pub(crate) fn write_all(held: &Held, core: &mut Core) {
+    write_record(held, core);
+    write_pid(held, core);
+    if let Some(entry) = core.untold.take() {
+        let appended = history::append(&held.place.history, &entry);
+        if appended.is_err() {
+            core.untold = Some(entry);
+        }
+        held.set_problem(Problem::History, appended.err().map(|error| error.to_string()));
+    }
+}
+
+/// Writes the record; a failure is a problem to be shown, and no reason not to hold. The tick tries again.
 pub(crate) fn write_record(held: &Held, core: &mut Core) {
     let written = core.record.write(&held.place.record);
-    if written.is_ok() && platform::effective_user() == 0 {
-        let _ = platform::give_to(&held.place.record, held.owner);
-    }
-    core.record_mark = platform::mark_of(&held.place.record);
+    core.record_mark = written.is_ok().then(|| platform::mark_of(&held.place.record)).flatten();
     held.set_problem(Problem::Record, written.err().map(|error| error.to_string()));
+}
+
+/// Writes the pid into the pid file, for people; a failure is shown, and the tick tries again.
+pub(crate) fn write_pid(held: &Held, core: &Core) {
+    if let Some(file) = core.files.front() {
+        let path = held.place.pid.display();
+        let why = |error: std::io::Error| format!("the pid cannot be written to `{path}`: {error}");
+        held.set_problem(Problem::PidText, file.write_pid(held.process).err().map(why));
+    }
 }

@@ -23,7 +23,7 @@ use crate::{
     instance_id::InstanceId,
     pid_file::{Opened, PidFile, Which},
     platform::{self, Address, Listener},
-    record::{Past, Record},
+    record::{self, Past, Record},
     release,
 };
 
@@ -35,14 +35,29 @@ pub(crate) fn tick(held: &Arc<Held>) {
     if !held.is_holding() || !held.begin_mending() {
         return;
     }
-    let care = match held.core.try_lock() {
+    let (care, unwritten) = match held.core.try_lock() {
         Ok(mut core) => {
             regain_abstract_name(held, &mut core);
-            decide::tick(look(held, &core), is_outranked(held, &core))
+            (decide::tick(look(held, &core), is_outranked(held, &core)), held.is_unwritten(&core))
         }
-        Err(_) => Care::Wait, // it is being released
+        Err(_) => (Care::Wait, false), // it is being released
     };
     match care {
+        Care::Nothing if unwritten => {
+            // The disk was full, or something was in the way: that may be over.
+            let writer = held.clone();
+            let begun = std::thread::Builder::new().name("incumbent-write".into()).spawn(move || {
+                let mut core = writer.core();
+                if writer.is_holding() {
+                    release::write_all(&writer, &mut core);
+                }
+                drop(core);
+                writer.end_mending();
+            });
+            if begun.is_err() {
+                held.end_mending();
+            }
+        }
         Care::Nothing | Care::Wait => held.end_mending(),
         Care::StepDown | Care::Heal | Care::Judge => {
             let mender = held.clone();
@@ -68,9 +83,8 @@ fn look(held: &Held, core: &Core) -> Tick {
         Err(_) => return Tick::Moved,
     }
     let endpoint = core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place));
-    // Another's words in the record are replaced, and what could not be written is tried again.
-    let record =
-        platform::mark_of(&held.place.record) == core.record_mark && !held.has_problem(Problem::Record);
+    // Another's words in the record are replaced; what could not be written is another matter.
+    let record = core.record_mark.is_none() || platform::mark_of(&held.place.record) == core.record_mark;
     if file.is_at_its_path() && endpoint && record { Tick::Ours } else { Tick::Moved }
 }
 
@@ -80,7 +94,10 @@ fn is_outranked(held: &Held, core: &Core) -> bool {
     if now.is_none() || now == core.record_mark {
         return false;
     }
-    matches!(Record::read(&held.place.record), Past::Record(record) if record.generation > held.generation)
+    matches!(
+        Record::read(&held.place.record),
+        Past::Record(record) if record.generation > held.generation && record::is_possible(record.generation)
+    )
 }
 
 /// Takes the abstract name when it has come free, or when the program has closed it.
@@ -225,11 +242,9 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
 fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     if let Some(file) = core.files.front() {
         claim::try_lock(file, Which::Instance)?;
-        let why = |error: std::io::Error| format!("the pid cannot be written to the pid file: {error}");
-        held.set_problem(Problem::PidText, file.write_pid(held.process).err().map(why));
     }
     core.record.dir_id = held.place.dir_id().map(|id| crate::record::DirId { dev: id.dev, ino: id.ino });
-    release::write_record(held, core);
+    release::write_all(held, core);
     if !core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place)) {
         let endpoint = Endpoint::bind(&held.place)?;
         if let Some(old) = core.endpoint.replace(endpoint) {

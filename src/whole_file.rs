@@ -79,9 +79,13 @@ pub(crate) fn read_end(path: &Path, max: usize) -> io::Result<Option<FileEnd>> {
     };
     let max = u64::try_from(max).unwrap_or(u64::MAX);
     let mut read = || {
-        let before = file.metadata()?.len().saturating_sub(max);
-        file.seek(SeekFrom::Start(before))?;
-        let mut bytes = Vec::new();
+        let len = file.metadata()?.len();
+        let before = len.saturating_sub(max);
+        if before > 0 {
+            file.seek(SeekFrom::Start(before))?;
+        }
+        // Room for all of it at once, and for the byte that says that there is no more.
+        let mut bytes = Vec::with_capacity(usize::try_from((len - before).saturating_add(64)).unwrap_or(0));
         // One byte more than wanted tells a file that grew just now.
         (&file).take(max.saturating_add(1)).read_to_end(&mut bytes)?;
         let kept = usize::try_from(max).unwrap_or(usize::MAX);

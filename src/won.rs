@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     endpoint::Endpoint,
-    held::{Core, Face, Held, Life, Problem},
+    held::{Core, Face, Held, Life},
     history::{self, Entry},
     instance::{Instance, Place},
     instance_id::InstanceId,
@@ -20,7 +20,7 @@ use crate::{
     pid_file::PidFile,
     platform::{self, Listener},
     process::Process,
-    record::{DirId, Past, Record, SCHEMA},
+    record::{self, DirId, Past, Record, SCHEMA},
     release, timestamp,
 };
 
@@ -77,6 +77,7 @@ impl Held {
                 abstract_name,
                 record,
                 record_mark: None,
+                untold: None,
             }),
             face: Mutex::new(Face::new()),
             life: watch::Sender::new(Life::Holding),
@@ -90,23 +91,14 @@ impl Held {
     /// Writes the record, the pid, and how the predecessor ended.
     pub(crate) fn write_down(&self, past: &Past) {
         let mut core = self.core();
-        release::write_record(self, &mut core);
-        if let Some(file) = core.files.front() {
-            let written = file.write_pid(self.process);
-            let why = |error: std::io::Error| {
-                format!("the pid cannot be written to `{}`: {error}", self.place.pid.display())
-            };
-            self.set_problem(Problem::PidText, written.err().map(why));
-        }
         if let Past::Record(record) = past {
             let (end, ended_at) =
                 record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time());
             // When a crash happened nobody knows; when it was noticed is the best that can be said.
             let ended_at = ended_at.unwrap_or(self.started_at_us);
-            let appended =
-                history::append(&self.place.history, &Entry::of(record, Some((end, Some(ended_at)))));
-            self.set_problem(Problem::History, appended.err().map(|error| error.to_string()));
+            core.untold = Some(Entry::of(record, Some((end, Some(ended_at)))));
         }
+        release::write_all(self, &mut core);
     }
 }
 
@@ -116,6 +108,8 @@ fn next_generation(past: &Past, place: &Place, now_us: i64) -> u64 {
         Past::Record(record) => record.generation,
         Past::None | Past::Broken(_) => history::last(&place.history).map_or(0, |entry| entry.generation),
     };
+    // A number that no clock and no count can have reached would leave none for those to come.
+    let old = if record::is_possible(old) { old } else { 0 };
     old.saturating_add(1).max(u64::try_from(now_us).unwrap_or(0))
 }
 

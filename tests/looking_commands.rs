@@ -559,3 +559,42 @@ fn a_hint_carries_what_a_copy_needs() {
     let quoted = format!("--dir '{}'", absolute.to_str().unwrap().replace('\'', r"'\''"));
     assert!(err.contains(&format!("`gateway --name a {quoted} stop --force` ends it")), "{err}");
 }
+
+#[test]
+fn a_silent_listener_without_the_lock_is_neither_alive_nor_dead() {
+    let dir = directory();
+    let holder = Player::holder(dir.path(), "a");
+    holder.stop();
+    fs::remove_file(dir.path().join("a.pid")).unwrap(); // its lock is on a file that no path names any more
+    let (code, status) = status_json(dir.path(), "a");
+    assert_eq!((code, &status["state"]), (4, &"unknown".into()));
+    assert_eq!(status["holder"]["pid"], holder.pid());
+    assert_eq!(
+        (&status["previous"]["end"], &status["previous"]["pid"]),
+        (&Value::Null, &holder.pid().into())
+    );
+    let (code, out, err) = told(&mut gateway(dir.path(), &["--name", "a", "doctor"]));
+    assert_eq!(code, 4);
+    assert!(out.contains("\nverdict: can't tell\ncannot tell whether `a` is running: "), "{out}");
+    assert!(err.starts_with(&format!("hint: `kill -CONT {}`", holder.pid())), "{err}");
+}
+
+#[test]
+fn doctor_hints_at_nothing_that_would_be_refused() {
+    let dir = directory();
+    let doctor = || {
+        let (code, out, err) = told(&mut gateway(dir.path(), &["doctor"]));
+        assert_eq!(code, 3, "{out}");
+        (out, err)
+    };
+    let free = doctor().1;
+    assert!(free.starts_with("hint: `gateway --dir ") && free.ends_with(" run` starts one\n"), "{free}");
+    let socket = dir.path().join("gateway.sock");
+    fs::write(&socket, "").unwrap();
+    let (out, err) = doctor();
+    assert!(out.contains("and a claim would be refused: a regular file is in the way"), "{out}");
+    assert!(err.starts_with("hint: `mv ") && !err.contains(" run`"), "{err}");
+    fs::remove_file(&socket).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(doctor().1.starts_with("hint: `chmod go-w "));
+}

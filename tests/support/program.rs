@@ -1,7 +1,8 @@
 //! Programs that a test starts: the test binary itself in a role, or any command. Each says on its standard output when
 //! something has happened, is awaited with a watchdog, and is killed and reaped with the test.
 
-#![allow(dead_code, unreachable_pub, clippy::cast_possible_truncation)] // every test file uses its own part of it
+// Every test file uses its own part of it; what is cut is a constant of the system's.
+#![allow(dead_code, unreachable_pub, clippy::cast_possible_truncation)]
 
 use std::{
     ffi::OsStr,

@@ -1,5 +1,7 @@
 //! `gateway doctor`: every piece of evidence, the verdict, one sentence, and what to do. Writes nothing.
 
+use std::fmt::Write as _;
+
 use incumbent::{Error, Instance, Verdict, text};
 
 use crate::{args::Which, lines::Lines, output, status, style, words};
@@ -23,7 +25,11 @@ pub(crate) fn doctor(instance: &Instance, which: &Which) -> Result<u8, Error> {
         Verdict::CannotTell => "can't tell",
     };
     let verdict = style::stdout().state(seen.state(), verdict);
-    let report = format!("{}\nverdict: {verdict}\n{}.", lines.render(), text::shown(&seen.sentence()));
+    let mut sentence = seen.sentence();
+    if let Some(obstacle) = seen.obstacle().filter(|_| seen.verdict() == Verdict::Dead) {
+        let _ = write!(sentence, ", and a claim would be refused: {obstacle}");
+    }
+    let report = format!("{}\nverdict: {verdict}\n{}.", lines.render(), text::shown(&sentence));
     if output::say(&report)? {
         words::hint_lines(&words::hints_for(&seen, which));
     }

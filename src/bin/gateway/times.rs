@@ -18,13 +18,25 @@ pub(crate) fn local_us(us: i64) -> String {
     Timestamp::from_microsecond(us).map_or_else(|_| "?".to_owned(), clock)
 }
 
+/// The local time zone. Only its rules matter here, so `/etc/localtime` is read as it is; jiff would go through the whole
+/// database of time zones for its name, which takes longer than everything else that a refused `run` does.
+fn zone() -> TimeZone {
+    if std::env::var_os("TZ").is_none() {
+        let rules = std::fs::read("/etc/localtime").ok();
+        if let Some(zone) = rules.and_then(|rules| TimeZone::tzif("local", &rules).ok()) {
+            return zone;
+        }
+    }
+    TimeZone::system()
+}
+
 fn clock(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    time.to_zoned(zone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Now, local: `14:03:22`.
 pub(crate) fn now() -> String {
-    Timestamp::now().to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+    Timestamp::now().to_zoned(zone()).strftime("%H:%M:%S").to_string()
 }
 
 /// `2026-07-10 14:03:22 (2 h 13 min ago)`.

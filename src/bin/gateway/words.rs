@@ -102,22 +102,30 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
     }
 }
 
-/// What helps in the situation that was found; nothing is needed where a holder is well.
+/// What helps in the situation that was found.
 pub(crate) fn hints_for(seen: &Inspection, which: &Which) -> Vec<String> {
     match seen.state() {
-        State::Absent => vec![format!("`{}` starts one", command_line(which, "run"))],
-        State::Crashed => {
-            vec![format!(
-                "nothing needs to be cleaned up: `{}` starts the next one",
-                command_line(which, "run")
-            )]
-        }
+        State::Absent | State::Crashed => about_nobody(seen, which),
         State::Unresponsive => about_the_silent(seen, which),
         State::Unknown => about_the_doubt(seen, which),
         _ => vec![
             format!("`{}` says how it is", command_line(which, "status")),
             format!("`{}` asks it to stop", command_line(which, "stop")),
         ],
+    }
+}
+
+/// Nobody holds: the next claim will be won, unless something is in its way.
+fn about_nobody(seen: &Inspection, which: &Which) -> Vec<String> {
+    let run = command_line(which, "run");
+    if let Some(obstacle) = seen.obstacle() {
+        hints(&obstacle, which)
+    } else if seen.claimer().is_some_and(|claimer| claimer.state != ProcessState::Running) {
+        about_the_claim(seen, which)
+    } else if seen.state() == State::Crashed {
+        vec![format!("nothing needs to be cleaned up: `{run}` starts the next one")]
+    } else {
+        vec![format!("`{run}` starts one")]
     }
 }
 
@@ -163,7 +171,9 @@ fn about_the_claim(seen: &Inspection, which: &Which) -> Vec<String> {
 fn about_the_doubt(seen: &Inspection, which: &Which) -> Vec<String> {
     let owner = "ask as the user who holds it, or as root".to_owned();
     match seen.doubt() {
-        Some(Doubt::NotAllowed | Doubt::LocksUnseen) => vec![owner],
+        Some(Doubt::NotAllowed | Doubt::LocksUnseen) => {
+            seen.obstacle().map_or(vec![owner], |obstacle| hints(&obstacle, which))
+        }
         Some(Doubt::OtherMachine) => {
             vec![format!("when you know that that machine is off: `{}`", run_again(which, "--force"))]
         }
@@ -195,7 +205,10 @@ fn about_directory(path: &Path, fault: &DirectoryFault) -> Vec<String> {
         DirectoryFault::Forbidden(_) => {
             vec!["run this as the user it belongs to, or name another directory with --dir".to_owned()]
         }
-        DirectoryFault::Unusable(source) => about_system(path, source.kind()),
+        DirectoryFault::Unusable(source) => match about_system(path, source.kind()) {
+            nothing if nothing.is_empty() => vec![elsewhere()],
+            hints => hints,
+        },
         _ => vec![elsewhere()],
     }
 }

@@ -38,8 +38,10 @@ impl ProcessHandle {
     }
 
     /// Takes a pidfd that the kernel gave for something else than a number (`SO_PEERPIDFD`, Linux 6.5: the peer of a socket).
-    pub(crate) fn from_pidfd(pidfd: OwnedFd) -> Self {
-        let pid = pid_of(&pidfd);
+    ///
+    /// Its number is read from the pidfd only when it is not known already.
+    pub(crate) fn from_pidfd(pidfd: OwnedFd, pid: Option<u32>) -> Self {
+        let pid = pid.or_else(|| pid_of(&pidfd));
         Self { pidfd, pid }
     }
 
@@ -126,7 +128,7 @@ mod tests {
     #[test]
     fn a_pidfd_from_elsewhere_knows_its_pid() {
         let own = ProcessHandle::open(std::process::id()).unwrap().unwrap();
-        let copy = ProcessHandle::from_pidfd(own.as_fd().try_clone_to_owned().unwrap());
+        let copy = ProcessHandle::from_pidfd(own.as_fd().try_clone_to_owned().unwrap(), None);
         assert_eq!(copy.pid(), Some(std::process::id()));
     }
 

@@ -3,11 +3,11 @@
 //! Sources: open(2) (`O_NOFOLLOW`, `O_NOATIME`), stat(2), inode(7).
 
 use std::{
-    fs::{DirBuilder, File, Metadata, OpenOptions, Permissions},
+    fs::{DirBuilder, File, Metadata, OpenOptions},
     io,
     os::{
         fd::AsFd,
-        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -142,8 +142,10 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Lets only this user use the path (for a socket, before it gets its name).
+#[cfg(not(target_os = "linux"))] // there the socket has its mode before it has a path
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
-    std::fs::set_permissions(path, Permissions::from_mode(0o600))
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }
 
 /// Gives what root made in a user's directory to that user; does nothing when it is theirs already.
@@ -152,6 +154,13 @@ pub(crate) fn give_to(path: &Path, owner: u32) -> io::Result<()> {
         Some(facts) if facts.owner != owner => std::os::unix::fs::lchown(path, Some(owner), None),
         _ => Ok(()),
     }
+}
+
+/// Gives an open file that root made to the user in whose directory it is.
+///
+/// Not by its path: the user may put another file there meanwhile, and would be given that.
+pub(crate) fn give_file_to(file: &File, owner: u32) -> io::Result<()> {
+    std::os::unix::fs::fchown(file, Some(owner), None)
 }
 
 /// Tells whether opening failed because there is a link, a directory or a device where a file belongs.

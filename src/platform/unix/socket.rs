@@ -82,7 +82,12 @@ fn new_socket() -> io::Result<OwnedFd> {
 pub(crate) fn listen_on(address: &Address) -> io::Result<Owned<UnixListener>> {
     use std::os::fd::AsRawFd;
     let made = new_socket()?;
+    // Linux gives the node the mode of the unbound socket, less the umask: nothing is done by path then, where root
+    // could be led to another file in a user's directory.
+    #[cfg(target_os = "linux")]
+    rustix::fs::fchmod(&made, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
     bind(made.as_raw_fd(), &address.to_unix()?)?;
+    #[cfg(not(target_os = "linux"))]
     if let Address::Path(path) = address {
         super::files::make_private(path)?;
     }
@@ -199,7 +204,10 @@ impl Stream {
             use nix::{errno::Errno, sys::socket::sockopt::PeerPidfd};
             match nix::sys::socket::getsockopt(stream, PeerPidfd) {
                 Ok(pidfd) => {
-                    return Listening::Process { process: ProcessHandle::from_pidfd(pidfd), is_proven: true };
+                    return Listening::Process {
+                        process: ProcessHandle::from_pidfd(pidfd, peer.pid),
+                        is_proven: true,
+                    };
                 }
                 Err(Errno::ESRCH) => return Listening::Ended,
                 Err(_) => {} // before 6.5: by its number, below

@@ -1,0 +1,35 @@
+//! What `gateway` costs, beside what cannot cost less: medians, and their ratios, of one run. `cargo bench` runs it.
+//!
+//! Everything that is compared is measured in turns, so that a noisy minute meets all alike; compare ratios of one table
+//! only. No test depends on a figure. Every process that is started is ended with this one.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a measurement fails so, and says what it found
+
+#[cfg(target_os = "linux")]
+mod idle;
+#[cfg(target_os = "linux")]
+mod ping;
+#[cfg(target_os = "linux")]
+mod processes;
+#[cfg(target_os = "linux")]
+mod table;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    match args.get(1..).unwrap_or_default() {
+        [role, dir] if role == "floor" => ping::serve_floor(dir.as_ref()),
+        [role, dir] if role == "holder" => ping::hold(dir.as_ref()),
+        _ => {
+            println!("{}\n", table::machine());
+            processes::measure();
+            ping::measure();
+            idle::measure();
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    println!("the figures are of Linux");
+}

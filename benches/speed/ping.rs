@@ -1,0 +1,94 @@
+//! One ping over a kept connection, against a raw blocking client and a tokio server that answers as many bytes. All on
+//! one core: unpinned, the scheduler decides whether a round trip takes 8 µs or 45.
+
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use incumbent::{Claim, Instance};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::table::{self, Times};
+
+/// A ping is a header and a nonce; a pong of an instance with a name of four letters.
+const ASKED: usize = 12 + 16;
+const ANSWERED: usize = 12 + 16 + 16 + (8 + 4) + (1 + 16);
+const TURNS: usize = 100;
+const PINGS: usize = 200;
+
+fn instance(dir: &Path) -> Instance {
+    Instance::new("ping").unwrap().in_dir(dir).unwrap()
+}
+
+/// The floor's server: tokio, one thread, as many bytes back as a pong has.
+pub(crate) fn serve_floor(dir: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = tokio::net::UnixListener::bind(dir.join("floor.sock")).unwrap();
+        eprintln!("ready");
+        let (mut client, _) = listener.accept().await.unwrap();
+        let (mut asked, answer) = ([0; ASKED], [0; ANSWERED]);
+        while client.read_exact(&mut asked).await.is_ok() {
+            client.write_all(&answer).await.unwrap();
+        }
+    });
+}
+
+/// A program that holds, by the library.
+pub(crate) fn hold(dir: &Path) {
+    let Claim::Won(holder) = instance(dir).claim_blocking().unwrap() else { return };
+    holder.ready("");
+    eprintln!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+pub(crate) fn role(role: &str, dir: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(role).arg(dir);
+    command
+}
+
+pub(crate) fn measure() {
+    let before = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu)).unwrap());
+    sched_setaffinity(None, &one).unwrap(); // whoever is started now inherits it
+
+    let dir = tempfile::tempdir().unwrap();
+    let servers = [
+        table::start_until(&mut role("floor", dir.path()), "ready"),
+        table::start_until(&mut role("holder", dir.path()), "ready"),
+    ];
+    let mut raw = UnixStream::connect(dir.path().join("floor.sock")).unwrap();
+    let Claim::Lost(incumbent) = instance(dir.path()).claim_blocking().unwrap() else {
+        panic!("nobody holds")
+    };
+    let mut floor = Times::of("raw blocking client, tokio server");
+    let mut ours = Times::of("a ping by the library");
+    for _ in 0..TURNS {
+        for _ in 0..PINGS {
+            let began = Instant::now();
+            raw.write_all(&[0; ASKED]).unwrap();
+            raw.read_exact(&mut [0; ANSWERED]).unwrap();
+            floor.add(began.elapsed());
+        }
+        for _ in 0..PINGS {
+            let began = Instant::now();
+            incumbent.ping_blocking(Duration::from_secs(5)).unwrap();
+            ours.add(began.elapsed());
+        }
+    }
+    drop(servers);
+    sched_setaffinity(None, &before).unwrap();
+    table::show(
+        "One ping over a kept connection, both ends on one core",
+        vec![(floor, None), (ours, Some(1.5))],
+    );
+}
