@@ -255,3 +255,18 @@ impl Lines {
         }
     }
 }
+
+/// A child that says its pid, and then lasts.
+const LASTS: [&str; 5] = ["run", "--", "sh", "-c", "echo child $$; exec sleep 1000"];
+
+/// A holder, and the pid of its child.
+pub(crate) fn holder_with_child(place: &Place) -> (Running, u32) {
+    let holder = place.hold(&LASTS);
+    let child = holder.prints("child ").split(' ').nth(1).unwrap().parse().unwrap();
+    (holder, child)
+}
+
+/// Whether a process has this pid, an unreaped one too.
+pub(crate) fn is_there(pid: u32) -> bool {
+    kill(pid_of(pid), None).is_ok()
+}
