@@ -7,7 +7,11 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
     thread,
     time::Duration,
 };
@@ -93,6 +97,7 @@ pub(crate) struct Running {
     pub(crate) stdin: Option<ChildStdin>,
     stdout: Lines,
     stderr: Lines,
+    overdue: Arc<AtomicBool>,
     _alive: Sender<()>,
 }
 
@@ -130,15 +135,18 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let pid = child.id();
         let (alive, ended) = channel::<()>();
+        let overdue = Arc::new(AtomicBool::new(false));
+        let is_overdue = overdue.clone();
         thread::spawn(move || {
-            if ended.recv_timeout(WATCHDOG) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
+                is_overdue.store(true, Ordering::SeqCst);
                 let _ = kill(Pid::from_raw(-pid_of(pid).as_raw()), Signal::SIGKILL);
             }
         });
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         let stderr = Lines::of(child.stderr.take().unwrap());
-        Self { child, stdin, stdout, stderr, _alive: alive }
+        Self { child, stdin, stdout, stderr, overdue, _alive: alive }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -180,7 +188,9 @@ impl Running {
     pub(crate) fn end(mut self) -> Ended {
         drop(self.stdin.take());
         let status = self.child.wait().unwrap();
-        Ended { status, stdout: self.stdout.rest(), stderr: self.stderr.rest() }
+        let ended = Ended { status, stdout: self.stdout.rest(), stderr: self.stderr.rest() };
+        assert!(!self.overdue.load(Ordering::SeqCst), "the watchdog had to end it: {ended:?}");
+        ended
     }
 
     /// Kills it alone (what it started lives or dies by itself), and waits for its end as [`Running::end`].
@@ -236,9 +246,27 @@ impl Lines {
 
     fn rest(&self) -> String {
         let mut rest = String::new();
-        while let Ok(line) = self.lines.recv_timeout(WATCHDOG) {
-            rest.push_str(&line);
+        loop {
+            match self.lines.recv_timeout(WATCHDOG) {
+                Ok(line) => rest.push_str(&line),
+                Err(RecvTimeoutError::Disconnected) => return rest,
+                Err(RecvTimeoutError::Timeout) => panic!("somebody keeps its output open: {rest}"),
+            }
         }
-        rest
     }
+}
+
+/// A child that says its pid, and then lasts.
+const LASTS: [&str; 5] = ["run", "--", "sh", "-c", "echo child $$; exec sleep 1000"];
+
+/// A holder, and the pid of its child.
+pub(crate) fn holder_with_child(place: &Place) -> (Running, u32) {
+    let holder = place.hold(&LASTS);
+    let child = holder.prints("child ").split(' ').nth(1).unwrap().parse().unwrap();
+    (holder, child)
+}
+
+/// Whether a process has this pid, an unreaped one too.
+pub(crate) fn is_there(pid: u32) -> bool {
+    kill(pid_of(pid), None).is_ok()
 }

@@ -9,6 +9,7 @@
 //! The child is in the process group of `gateway`: a Ctrl-C on the terminal reaches both, so that SIGINT is passed on
 //! only when a process sent it, or when the child has left the group. After SIGTERM comes SIGCONT, because a stopped
 //! program cannot end. It dies with `gateway`, however that dies (Linux). The instance is released when it is gone.
+//! Proven by `tests/child.rs`.
 
 use std::{
     ffi::OsString,
