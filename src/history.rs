@@ -1,7 +1,7 @@
 //! The history, `NAME.history`: one line of JSON per generation that has ended, the last 256.
 //!
 //! Invariants: a generation is added once, by its successor, who holds the claim lock: there is one writer. The one
-//! that runs, or ran last, stands in the record, so that history is the file and the record together ([`complete`]).
+//! that runs, or ran last, stands in the record, so that history is the file and the record together (`complete`).
 //! A line torn by a crash or a full disk costs that line and no other. Nothing is followed, waited for or overwritten.
 //! It does not decide anything, and a history that cannot be written or read never blocks a start.
 //! Proven by the tests below: any bytes, torn lines, thousands of generations, every kind of file.

@@ -1,4 +1,37 @@
 //! One live instance of a program per place, provably; and a way to talk to it.
+//!
+//! An **instance** is a name in a directory ([`Instance`]). One process at a time is its **holder** ([`Holder`]); to
+//! everybody else that one is the **incumbent** ([`Incumbent`]). Whoever wants to become the holder **claims**, and wins
+//! or loses ([`Claim`]); whoever only wants to know looks ([`Instance::inspect`]), and changes nothing.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), incumbent::Error> {
+//! use incumbent::{Claim, Instance};
+//!
+//! match Instance::new("hermes-gateway")?.in_dir("/var/lib/hermes")?.claim().await? {
+//!     Claim::Won(holder) => {
+//!         holder.ready("connected to 4 platforms");
+//!         let stop = holder.stop_requested().await;
+//!         println!("asked to stop within {:?}", stop.grace());
+//!         holder.release().await?;
+//!     }
+//!     Claim::Lost(incumbent) => println!("already running: {}", incumbent.status().await?),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Three things are true, in this order, and nothing else decides: a **pong** from the holder's socket proves that it
+//! lives; the **instance lock**, a record lock that the kernel holds on the pid file for the process itself, proves when
+//! it is free that there is no holder; the **claim lock** says that somebody is claiming. Dead needs both, nobody alive
+//! who listens and a free lock. No file is ever unlinked to release or to break anything, and no pid that stands in a file
+//! is signalled.
+//!
+//! Everything answers on a thread of its own, so that a program whose loop is blocked still does, and works from any
+//! async executor or from none: each `async` function has a twin that ends in `_blocking`.
+//!
+//! # Platform
+//! Linux is run and tested; macOS and FreeBSD are type-checked only, and have no abstract sockets: there, deleting the
+//! files of a living holder lets a second one in for at most a second.
 
 mod answer;
 mod blocking;
@@ -52,3 +85,8 @@ pub use process::{Process, ProcessState};
 pub use record::End;
 pub use status::{ChildStatus, Claiming, HolderStatus, PidSource, Previous, Status};
 pub use stopping::{StopOptions, Stopped, Stopping};
+
+/// The example in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -23,7 +23,7 @@ pub(crate) fn format(us: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
 }
 
-/// Reads what [`format`] wrote, and the same with any number of digits after the point, or none.
+/// Reads what [`format()`] wrote, and the same with any number of digits after the point, or none.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));

@@ -25,7 +25,7 @@ pub(crate) mod one {
     }
 }
 
-/// A `Vec<Vec<u8>>` of at most [`MAX_LIST`](super::MAX_LIST) entries, each written in one piece.
+/// A `Vec<Vec<u8>>` of at most [`MAX_LIST`] entries, each written in one piece.
 pub(crate) mod list {
     use serde::ser::{Error, SerializeSeq};
     use serde::{Deserializer, Serializer};
