@@ -3,7 +3,7 @@
 //! Everything that is compared is measured in turns, so that a noisy minute meets all alike; compare ratios of one table
 //! only. No test depends on a figure. Every process that is started is ended with this one.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // a measurement fails so, and says what it found
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)] // a measurement fails so, and says what it found
 
 #[cfg(target_os = "linux")]
 mod idle;
