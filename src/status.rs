@@ -2,6 +2,8 @@
 //!
 //! Keys are only ever added. Times are RFC 3339 in UTC; the keys of `holder` are null where only the kernel speaks.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     instance_id::InstanceId,
     process::LockOwner,
     record::{End, Past},
-    timestamp,
+    text, timestamp,
 };
 
 /// The version of this object.
@@ -242,8 +244,24 @@ fn previous(seen: &Inspection) -> Option<Previous> {
 }
 
 impl std::fmt::Display for Status {
-    /// One line for people: the state, who holds it, and since when.
+    /// One line for people: `hermes is ready: pid 4242, version 0.3.0, up 2 h 13 min`, and what is wrong.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is {}", self.name, self.state.as_str())
+        write!(f, "{} is {}", self.name, self.state.as_str())?;
+        if let Some(holder) = &self.holder {
+            match holder.pid {
+                Some(pid) => write!(f, ": pid {pid}")?,
+                None => f.write_str(": in another pid namespace")?,
+            }
+            if let Some(version) = &holder.version {
+                write!(f, ", version {}", text::shown(version))?;
+            }
+            if let Some(up) = holder.uptime_s.and_then(|up| Duration::try_from_secs_f64(up).ok()) {
+                write!(f, ", up {}", text::duration(up))?;
+            }
+            if let Some(note) = &holder.note {
+                write!(f, ": {}", text::shown(note))?;
+            }
+        }
+        self.problem.as_ref().map_or(Ok(()), |problem| write!(f, " ({})", text::shown(problem)))
     }
 }
