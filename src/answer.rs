@@ -28,6 +28,9 @@ use crate::{
 /// How often a holder looks after its lock and its files.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long a release waits for the last words to its clients.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// What another thread wants of the answering thread.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -37,8 +40,8 @@ pub(crate) enum Command {
     Listen(Arc<Held>),
     /// What is shown of it has changed.
     Changed(InstanceId),
-    /// Close its connections, and forget it.
-    Forget(InstanceId),
+    /// Say what is still to be said, close its connections, and forget it; told when that is done.
+    Forget(InstanceId, Option<SyncSender<()>>),
     /// The program has answered a message, or dropped it.
     Answered(Ticket, Option<(i32, Vec<u8>)>),
 }
@@ -71,6 +74,13 @@ pub(crate) fn post(command: Command) {
 /// Says that what is shown of an instance has changed.
 pub(crate) fn post_changed(held: &Held) {
     post(Command::Changed(held.id));
+}
+
+/// Has an instance's connections closed, and waits until they are, but not for long: a release must not hang.
+pub(crate) fn forget(held: &Held) {
+    let (tell, told) = sync_channel(1);
+    post(Command::Forget(held.id, Some(tell)));
+    let _ = told.recv_timeout(LAST_WORDS);
 }
 
 /// Hands an instance to the answering thread, and returns when it is served.
@@ -148,9 +158,12 @@ impl Thread {
                 }
             }
             Command::Changed(id) => self.served.changed(id),
-            Command::Forget(id) => {
+            Command::Forget(id, tell) => {
                 self.held.retain(|known| known.id != id);
                 self.served.forget(id);
+                if let Some(tell) = tell {
+                    let _ = tell.send(());
+                }
             }
             Command::Answered(ticket, answer) => self.served.answered(ticket, answer.as_ref()),
         }

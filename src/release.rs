@@ -41,7 +41,7 @@ pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
     }
     let_go(&mut core);
     drop(core);
-    answer::post(Command::Forget(held.id));
+    answer::forget(held);
     result
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn step_down(held: &Arc<Held>) {
     held.life.send_replace(Life::Deposed);
     let_go(&mut core);
     drop(core);
-    answer::post(Command::Forget(held.id));
+    answer::post(Command::Forget(held.id, None));
 }
 
 fn let_go(core: &mut Core) {

@@ -76,8 +76,14 @@ impl Served {
     }
 
     /// Closes every connection of an instance, at last.
+    ///
+    /// What was said already is written as far as there is room: an answer that the program gave before its release
+    /// reaches its sender.
     pub(crate) fn forget(&mut self, id: InstanceId) {
-        self.instances.remove(&id);
+        let Some(service) = self.instances.remove(&id) else { return };
+        for (guest, visit) in service.guests.values() {
+            let _ = guest.write(visit.to_write());
+        }
     }
 
     /// Gives a program's answer to the client that waits for it.

@@ -1,7 +1,7 @@
 //! Asking the incumbent to stop, and seeing that it has gone.
 //!
 //! Gone means: that instance id does not hold any more. The end of its connection is the event; the proof is the
-//! instance lock, which is free, or another holder's answer. Proven by `tests/run_commands.rs`.
+//! instance lock, which is free, or another holder's answer. Proven by `tests/waiting.rs`.
 
 use std::time::{Duration, Instant};
 
