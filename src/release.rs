@@ -1,5 +1,5 @@
 //! Letting go, in the one right order: stop believing, say in the record how it ended, stop listening, unlock, close
-//! connections. Nothing is unlinked. Proven by `tests/one_holder.rs`.
+//! connections. Nothing is unlinked. Proven by `tests/releasing.rs`.
 
 use std::sync::Arc;
 
