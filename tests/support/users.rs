@@ -20,7 +20,7 @@ use std::{
 
 use incumbent_proto::{DirId, FrameBuffer, Pong, Reply, Request};
 
-use crate::program::{Program, WATCHDOG, orders, tell};
+use crate::program::{Program, WATCHDOG, eventually, orders, tell};
 
 /// A user who is nobody to us.
 pub const STRANGER: u32 = 65534;
@@ -126,11 +126,17 @@ pub fn asker() {
 pub fn squatter(dir: &Path) {
     tell("ready");
     for order in orders() {
-        let listener = match order.split_once(' ') {
+        let bind = || match order.split_once(' ') {
             Some(("name", name)) => UnixListener::bind_addr(&abstract_address(name)),
             _ => UnixListener::bind(dir.join("a.sock")).inspect(|_| set_mode(&dir.join("a.sock"), 0o777)),
         };
-        let listener = listener.expect("the place is free");
+        // An abstract name is free once the answering thread of who released it has closed its sockets.
+        let mut listener = None;
+        eventually("the place is free", || {
+            listener = bind().ok();
+            listener.is_some()
+        });
+        let listener = listener.expect("it is");
         let at = fs::metadata(dir).expect("a directory");
         let dir_id = DirId { dev: at.dev(), ino: at.ino() };
         std::thread::spawn(move || {
