@@ -35,8 +35,9 @@ use crate::{
     holder::Holder,
     incumbent::Incumbent,
     inspect,
-    instance::{Instance, Place},
+    instance::Instance,
     pid_file::{Opened, PidFile, Which},
+    place::Place,
     platform::{self, Listener},
     record::{self, Past, Record},
 };

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     error::Error,
-    instance::Place,
+    place::Place,
     platform::{self, Address, FileId, Kind, Listener},
 };
 

@@ -5,7 +5,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::{inspect::Inspection, text::shown_path};
+use crate::{inspection::Inspection, text::shown_path};
 
 /// Why an operation of this library failed.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::{
     hail::{self, Patience},
     history,
-    inspect::{Inspection, Verdict},
+    inspection::{Inspection, Verdict},
     instance_id::InstanceId,
     pid_file,
     platform::{self, Address, Facts, Kind},

@@ -6,8 +6,10 @@ use crate::{
     error::Error,
     hail::{self, Hail, Patience},
     incumbent::Incumbent,
-    inspect::{self, Inspection},
-    instance::{Instance, Place},
+    inspect,
+    inspection::Inspection,
+    instance::Instance,
+    place::Place,
 };
 
 /// What a hail found.

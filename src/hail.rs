@@ -17,8 +17,8 @@ use incumbent_proto::{Ping, Pong, Reply, Request};
 use crate::{
     connection::{Connection, Received},
     decide::Hailed,
-    instance::Place,
     instance_id::InstanceId,
+    place::Place,
     platform::{self, Address, FileId, Listening},
     process::{Process, ProcessHandle, ProcessState},
     record::{Past, Record},

@@ -21,10 +21,10 @@ use crate::{
     endpoint::Endpoint,
     history::Entry,
     holder::Message,
-    instance::Place,
     instance_id::InstanceId,
     lag::Lag,
     pid_file::PidFile,
+    place::Place,
     platform::{self, Listener},
     record::Record,
 };

@@ -16,9 +16,10 @@ use crate::{
     error::{Error, Refusal},
     found::Found,
     hail::{Answered, Patience},
-    inspect::{self, Inspection, Reached},
-    instance::Place,
+    inspect,
+    inspection::{Inspection, Reached},
     instance_id::InstanceId,
+    place::Place,
     platform::{self, Peer},
     status::Status,
 };

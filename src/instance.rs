@@ -1,7 +1,7 @@
-//! An instance: a name in a directory, and the paths that follow from the two.
+//! An instance: a name in a directory.
 //!
 //! The directory is resolved once, by one function, so that every process means the same place; nothing is made until a
-//! claim. It is refused when somebody else owns it or may write to it: then nothing in it would prove anything.
+//! claim. The paths that follow from the two are in `place.rs`.
 
 use std::{
     ffi::OsStr,
@@ -10,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest as _, Sha256};
-
 use crate::{
     error::{DirectoryFault, Error},
-    platform::{self, Address, FileId, Kind},
+    place::{Place, digest},
+    platform,
 };
 
 /// How long a claim tries before it gives up on a holder that does not answer.
@@ -128,182 +127,8 @@ impl Instance {
 
     /// Every path of the instance.
     pub(crate) fn place(&self) -> Result<Place, Error> {
-        let dir = self.dir()?.to_owned();
-        let file = |end: &str| dir.join(format!("{}.{end}", self.name));
-        Ok(Place {
-            pid: file("pid"),
-            record: file("json"),
-            history: file("history"),
-            plain_socket: file("sock"),
-            name: self.name.clone(),
-            dir,
-        })
+        Ok(Place::new(&self.name, self.dir()?))
     }
-}
-
-/// The paths of an instance. What is there is looked at anew each time.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) name: String,
-    pub(crate) dir: PathBuf,
-    pub(crate) pid: PathBuf,
-    pub(crate) record: PathBuf,
-    pub(crate) history: PathBuf,
-    /// Where the socket belongs if the path fits; [`Place::socket`] says where it is.
-    plain_socket: PathBuf,
-}
-
-impl Place {
-    /// Which directory the path leads to now; none when it is missing.
-    pub(crate) fn dir_id(&self) -> Option<FileId> {
-        platform::behind(&self.dir)
-            .ok()
-            .flatten()
-            .filter(|facts| facts.kind == Kind::Directory)
-            .map(|facts| facts.id)
-    }
-
-    /// The user that the instance belongs to: the directory's owner, or who would make it.
-    pub(crate) fn owner(&self) -> u32 {
-        self.dir
-            .ancestors()
-            .find_map(|dir| platform::behind(dir).ok().flatten().map(|facts| (dir, facts.owner)))
-            .map_or_else(platform::effective_user, |(dir, owner)| {
-                // Above a missing directory only root takes the owner's place.
-                if dir == self.dir || platform::effective_user() == 0 {
-                    owner
-                } else {
-                    platform::effective_user()
-                }
-            })
-    }
-
-    /// The socket: in the directory, or, when that path is too long for an address, in the user's runtime directory
-    /// under a hash of owner, directory and name.
-    pub(crate) fn socket(&self) -> PathBuf {
-        if self.plain_socket.as_os_str().len() <= platform::LONGEST_PATH {
-            return self.plain_socket.clone();
-        }
-        let owner = self.owner();
-        platform::runtime_dir(owner).join(format!("{}.sock", &self.digest(owner)[..24]))
-    }
-
-    /// Tells whether the socket had to go to the runtime directory.
-    pub(crate) fn socket_is_elsewhere(&self) -> bool {
-        self.plain_socket.as_os_str().len() > platform::LONGEST_PATH
-    }
-
-    /// The name in the abstract namespace (Linux), which no deletion reaches.
-    pub(crate) fn abstract_name(&self) -> Address {
-        Address::Abstract(format!("incumbent/{}", &self.digest(self.owner())[..40]).into_bytes())
-    }
-
-    /// What a claim would be refused for, as far as looking tells; makes nothing.
-    pub(crate) fn obstacle(&self) -> Option<Error> {
-        let facts = platform::behind(&self.dir).ok().flatten()?;
-        if let Err(fault) = judge(&facts) {
-            return Some(Error::Directory { path: self.dir.clone(), fault });
-        }
-        if let Ok(Some(facts)) = platform::at(&self.pid) {
-            if let Err(error) = crate::pid_file::refuse_unless_plain(&self.pid, &facts) {
-                return Some(error);
-            }
-        }
-        let socket = self.socket();
-        let facts = platform::at(&socket).ok().flatten()?;
-        (facts.kind != Kind::Socket).then(|| Error::InTheWay {
-            path: socket,
-            what: facts.kind.words(),
-            wanted: "socket",
-        })
-    }
-
-    fn digest(&self, owner: u32) -> String {
-        digest(&[&owner.to_le_bytes(), self.dir.as_os_str().as_encoded_bytes(), self.name.as_bytes()])
-    }
-
-    /// Refuses a directory of somebody else's before anything is asked there: its holder would not answer.
-    pub(crate) fn refuse_foreign(&self) -> Result<(), Error> {
-        let fault = |fault| Err(Error::Directory { path: self.dir.clone(), fault });
-        let user = platform::effective_user();
-        match platform::behind(&self.dir) {
-            Ok(Some(facts)) if facts.owner != user && user != 0 => {
-                fault(DirectoryFault::Foreign { owner: facts.owner, user })
-            }
-            Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                fault(DirectoryFault::Forbidden(source))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes the directory when it is missing, and refuses one in which nothing could be proven.
-    pub(crate) fn prepare(&self) -> Result<(), Error> {
-        make_safe(&self.dir)?;
-        if self.socket_is_elsewhere() {
-            if let Some(dir) = self.socket().parent() {
-                make_safe(dir)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Makes a directory that only its user may write to, or finds that it is one.
-fn make_safe(dir: &Path) -> Result<(), Error> {
-    let fault = |fault| Error::Directory { path: dir.to_owned(), fault };
-    let system = |source: std::io::Error| {
-        use std::io::ErrorKind::{NotADirectory, PermissionDenied};
-        fault(match source.kind() {
-            NotADirectory => DirectoryFault::NotADirectory,
-            PermissionDenied => DirectoryFault::Forbidden(source),
-            _ => DirectoryFault::Unusable(source),
-        })
-    };
-    if platform::behind(dir).map_err(system)?.is_none() {
-        let missing: Vec<&Path> =
-            dir.ancestors().take_while(|dir| matches!(platform::behind(dir), Ok(None))).collect();
-        let above = missing.last().and_then(|dir| dir.parent());
-        platform::make_private_directory(dir).map_err(|source| match source.kind() {
-            // A directory of one's own that may not be written to is not a matter of who one is.
-            std::io::ErrorKind::PermissionDenied if above.is_some_and(is_own) => {
-                fault(DirectoryFault::Unusable(source))
-            }
-            std::io::ErrorKind::AlreadyExists => fault(DirectoryFault::NotADirectory),
-            _ => system(source),
-        })?;
-        if platform::effective_user() == 0 {
-            let owner =
-                above.and_then(|dir| platform::behind(dir).ok().flatten()).map_or(0, |facts| facts.owner);
-            for made in missing {
-                let _ = platform::give_to(made, owner);
-            }
-        }
-    }
-    let Some(facts) = platform::behind(dir).map_err(system)? else {
-        return Err(fault(DirectoryFault::Unusable(std::io::ErrorKind::NotFound.into())));
-    };
-    judge(&facts).map_err(fault)
-}
-
-/// Finds what makes a directory one in which nothing can be proven, for this user.
-fn judge(facts: &platform::Facts) -> Result<(), DirectoryFault> {
-    let user = platform::effective_user();
-    if facts.kind != Kind::Directory {
-        return Err(DirectoryFault::NotADirectory);
-    }
-    if facts.owner != user && user != 0 {
-        return Err(DirectoryFault::Foreign { owner: facts.owner, user });
-    }
-    let (others_write, sticky) = (facts.mode & 0o022 != 0, facts.mode & 0o1000 != 0);
-    if others_write && !sticky {
-        return Err(DirectoryFault::Writable { mode: facts.mode });
-    }
-    Ok(())
-}
-
-fn is_own(dir: &Path) -> bool {
-    matches!(platform::behind(dir), Ok(Some(facts)) if facts.owner == platform::effective_user())
 }
 
 /// Resolves the links of the part of a path that exists; the rest is appended as it is, without `.` and `..`.
@@ -327,20 +152,6 @@ fn resolve(path: &Path) -> PathBuf {
         }
     }
     path.to_owned()
-}
-
-/// Hexadecimal SHA-256 of parts, each with its length, so that no two lists of parts give the same bytes.
-fn digest(parts: &[&[u8]]) -> String {
-    use std::fmt::Write as _;
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use crate::{
     hail::Note,
-    inspect::{Doubt, Inspection, State},
+    inspection::{Doubt, Inspection, State},
     process::{LockOwner, Process, ProcessState},
     record::{End, Past},
     text,

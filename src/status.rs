@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     hail::Note,
-    inspect::{Inspection, Reached, State},
+    inspection::{Inspection, Reached, State},
     instance_id::InstanceId,
     process::LockOwner,
     record::{End, Past},
