@@ -3,7 +3,8 @@
 
 1. `unsafe` and `cfg` of a system stand in src/platform only.
 2. Nothing of a developer's machine is committed: its paths, its package mirrors.
-3. Every test that a page links to is there, in the file that the link names; every linked file is there.
+3. Every test that a page links to is there, in the file that the link names; every linked file is there, and so is
+   every test file that a module says it is proven by.
 4. Every file of the sources is in the code map of ARCHITECTURE.md, and nothing else.
 5. No test is ignored, except the roles that a test binary plays when it starts itself.
 """
@@ -82,6 +83,14 @@ for page in PAGES:
             linked += 1
             if not re.search(rf"#\[(?:tokio::)?test[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn {test[1]}\(", Path(path).read_text()):
                 breach(page, f"names the test `{test[1]}`, which is not in {path}")
+
+for name in files:
+    if name.startswith(("src/", "proto/src/")) and name.endswith(".rs"):
+        base = Path("proto" if name.startswith("proto/") else ".")
+        for proof in re.findall(r"^//!.*$", Path(name).read_text(), re.M):
+            for path in re.findall(r"`(tests/[a-z_]+\.rs)`", proof):
+                if not (base / path).exists():
+                    breach(name, f"is proven by `{path}`, which is not there")
 
 # 4
 if Path("ARCHITECTURE.md").is_file():

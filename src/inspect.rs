@@ -2,7 +2,7 @@
 //!
 //! Looking makes and writes nothing, unlinks nothing, and takes no lock, not for an instant: a status call that cleans
 //! up is how others let a second holder in. Alive: a pong. Dead: nobody who lives listens, **and** the instance lock is
-//! free. Everything else: can't tell. Proven by `tests/looking.rs`.
+//! free. Everything else: can't tell. Proven by `tests/looking_commands.rs`.
 
 use std::{
     io,
