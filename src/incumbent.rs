@@ -211,10 +211,20 @@ impl Incumbent {
         }
     }
 
-    /// Asks on the kept connection, and keeps it.
+    /// Asks what may be asked twice, on the kept connection, and keeps it. One that has ended meanwhile is replaced.
     fn ask(&self, request: &Request, asked: &'static str, timeout: Duration) -> Result<Reply, Error> {
-        let mut connection = self.connect()?;
-        let reply = connection.ask(request, asked, timeout)?;
+        let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.reconnect(Instant::now() + timeout)?,
+        };
+        let reply = match connection.ask(request, asked, timeout) {
+            Err(Error::Disconnected { .. }) => {
+                connection = self.reconnect(Instant::now() + timeout)?;
+                connection.ask(request, asked, timeout)?
+            }
+            reply => reply?,
+        };
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(reply)
     }

@@ -82,7 +82,7 @@ impl Served {
     pub(crate) fn forget(&mut self, id: InstanceId) {
         let Some(service) = self.instances.remove(&id) else { return };
         for (guest, visit) in service.guests.values() {
-            let _ = guest.write(visit.to_write());
+            let _ = guest.check().and_then(|guest| guest.write(visit.to_write()));
         }
     }
 
@@ -98,8 +98,8 @@ impl Served {
     /// Waits until something happens, or until `next` (none: for ever), and attends to it.
     pub(crate) fn attend(&mut self, wakes: Option<&Wakes>, next: Option<Instant>) -> io::Result<()> {
         let (what, ready) = self.wait(wakes, next)?;
-        if let Some(wakes) = wakes {
-            wakes.clear();
+        if let (Some(wakes), Some(true)) = (wakes, ready.last()) {
+            wakes.clear(); // it was the last to be waited for
         }
         for (what, ready) in what.into_iter().zip(ready) {
             match what {
@@ -125,9 +125,8 @@ impl Served {
             match service.closed_until {
                 Some(until) if until > now => sooner(until),
                 _ => {
-                    for (number, listener) in
-                        service.listeners.iter().enumerate().filter(|(_, l)| l.is_intact())
-                    {
+                    // One that the program has closed is ready too, and found out by accepting.
+                    for (number, listener) in service.listeners.iter().enumerate() {
                         what.push(Ready::Door(*id, number));
                         awaited.push(Awaited::Listener(listener));
                     }
@@ -189,6 +188,7 @@ impl Served {
 
 /// One turn of a conversation; an error: the client has left, or its descriptor is not ours any more.
 fn converse(guest: &Guest, visit: &mut Visit, held: &Held, tickets: &mut Ticket) -> io::Result<()> {
+    let guest = guest.check()?;
     let mut piece = [0; 8192];
     if visit.is_unfinished() {
         visit.go_on(held, tickets);

@@ -13,7 +13,7 @@ use incumbent_proto::{
 
 use crate::{
     answer::Ticket,
-    held::{Held, StopAsked},
+    held::{Held, Life, StopAsked},
     holder::Message,
     platform::Peer,
 };
@@ -103,7 +103,7 @@ impl Visit {
                 Ok(Some(frame)) => Request::decode(&frame),
                 Err(malformed) => Err(malformed),
             };
-            if !held.is_holding() {
+            if *held.life.borrow() != Life::Holding {
                 self.over = true;
                 return;
             }

@@ -66,14 +66,25 @@ impl Guest {
         peer_of(self.0.get()?)
     }
 
+    /// Finds that the descriptor is still ours, for one turn of a conversation.
+    pub(crate) fn check(&self) -> io::Result<Checked<'_>> {
+        self.0.get().map(Checked)
+    }
+}
+
+/// A guest's descriptor that was checked a moment ago.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checked<'a>(&'a UnixStream);
+
+impl Checked<'_> {
     /// Reads what there is. `Some(0)`: the other side has closed; none: there is nothing yet.
-    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
-        unless_it_would_block(self.0.get()?.read(into))
+    pub(crate) fn read(self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        unless_it_would_block((&*self.0).read(into))
     }
 
     /// Writes what there is room for; none: there is no room.
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        unless_it_would_block(self.0.get()?.write(bytes))
+    pub(crate) fn write(self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        unless_it_would_block((&*self.0).write(bytes))
     }
 }
 

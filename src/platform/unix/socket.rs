@@ -251,21 +251,19 @@ impl Stream {
         deadline: Option<Instant>,
         watched: Option<&ProcessHandle>,
     ) -> io::Result<Read> {
-        let mut last_look = Read::Nothing;
         loop {
+            // An answer is hardly ever there already: to wait first saves a look in vain.
+            let (ready, ended) = wait(self.0.peek(), PollFlags::IN, watched, deadline)?;
             match rustix::net::recv(self.0.get()?, &mut *into, rustix::net::RecvFlags::empty()) {
                 Ok((_, 0)) => return Ok(Read::End),
                 Ok((_, count)) => return Ok(Read::Bytes(count)),
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(rustix::io::Errno::AGAIN) if last_look != Read::Nothing => return Ok(last_look),
-                Err(rustix::io::Errno::AGAIN) => {}
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) if ready => {}
+                // Looked after its end: its last words would have been in the buffer.
+                Err(rustix::io::Errno::AGAIN) if ended => return Ok(Read::ProcessEnded),
+                Err(rustix::io::Errno::AGAIN) => return Ok(Read::Nothing),
                 Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::PIPE) => return Ok(Read::End),
                 Err(errno) => return Err(errno.into()),
-            }
-            match wait(self.0.get()?, PollFlags::IN, watched, deadline)? {
-                (true, _) => {}
-                (false, true) => last_look = Read::ProcessEnded, // its last words may still be in the buffer
-                (false, false) => return Ok(Read::Nothing),
             }
         }
     }
