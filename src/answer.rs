@@ -21,7 +21,7 @@ use crate::{
     held::Held,
     instance_id::InstanceId,
     platform::{self, PerProcess, Waker, Wakes},
-    serve::Served,
+    serve::{Attended, Served},
     tick,
 };
 
@@ -56,10 +56,17 @@ struct Shared {
     runs: bool,
     inbox: Vec<Command>,
     waker: Option<Waker>,
+    /// What is answered for; here, so that it outlives a panic of the thread's.
+    held: Vec<Arc<Held>>,
 }
 
 fn shared() -> MutexGuard<'static, Shared> {
     ANSWERING.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells whether this process answers for anything, or ever did.
+pub(crate) fn runs() -> bool {
+    shared().runs
 }
 
 /// Leaves a command for the answering thread and wakes it. Never blocks.
@@ -96,18 +103,28 @@ pub(crate) fn adopt(held: &Arc<Held>) -> io::Result<()> {
     told.recv().map_err(io::Error::other)
 }
 
-/// The thread's life.
+/// The thread's life. A panic would be a fault of ours, and no reason to leave the instances unanswered.
 fn live() {
     platform::block_signals_here();
-    let mut thread =
-        Thread { held: Vec::new(), served: Served::default(), wakes: None, next_tick: Instant::now() };
     loop {
-        thread.turn();
+        let turns = std::panic::catch_unwind(|| {
+            let mut thread =
+                Thread { served: Served::default(), wakes: None, next_tick: Instant::now() + TICK };
+            for held in &shared().held.clone() {
+                thread.served.adopt(held);
+            }
+            loop {
+                thread.turn();
+            }
+        });
+        if turns.is_err() {
+            tracing::error!("the answering thread has panicked, and starts anew");
+            std::thread::sleep(Duration::from_millis(20)); // not to do nothing else if it does it again
+        }
     }
 }
 
 struct Thread {
-    held: Vec<Arc<Held>>,
     served: Served,
     wakes: Option<Wakes>,
     next_tick: Instant,
@@ -115,51 +132,57 @@ struct Thread {
 
 impl Thread {
     fn turn(&mut self) {
-        if !self.wakes.as_ref().is_some_and(Wakes::is_intact) {
-            let pair = Waker::pair().ok();
-            let (waker, wakes) = pair.unzip();
+        if self.wakes.is_none() {
+            let (waker, wakes) = Waker::pair().ok().unzip();
             (shared().waker, self.wakes) = (waker, wakes);
         }
         let commands = std::mem::take(&mut shared().inbox);
         for command in commands {
             self.obey(command);
         }
+        let idle = shared().held.is_empty();
         let now = Instant::now();
-        if !self.held.is_empty() && now >= self.next_tick {
-            for held in &self.held {
+        if !idle && now >= self.next_tick {
+            let held = shared().held.clone();
+            for held in &held {
                 held.lag.probe();
                 tick::tick(held);
             }
             // Ticks that were missed (a suspended machine) are not made up for.
             self.next_tick = now + TICK;
         }
-        let mut next = (!self.held.is_empty()).then_some(self.next_tick);
+        let mut next = (!idle).then_some(self.next_tick);
         if self.wakes.is_none() {
             next = Some(now + Duration::from_millis(20)); // no descriptor was left for a waker
         }
-        if self.served.attend(self.wakes.as_ref(), next).is_err() {
-            std::thread::sleep(Duration::from_millis(20)); // out of memory: only time helps
+        match self.served.attend(self.wakes.as_ref(), next) {
+            Ok(Attended::Waking) => {}
+            // The program has closed one end or both: another pair.
+            Ok(Attended::Unwakeable) => self.wakes = None,
+            Err(_) => std::thread::sleep(Duration::from_millis(20)), // out of memory: only time helps
         }
     }
 
     fn obey(&mut self, command: Command) {
         match command {
             Command::Adopt(held, tell) => {
-                if self.held.is_empty() {
+                let mut shared = shared();
+                if shared.held.is_empty() {
                     self.next_tick = Instant::now() + TICK;
                 }
+                shared.held.push(held.clone());
+                drop(shared);
                 self.served.adopt(&held);
-                self.held.push(held);
                 let _ = tell.send(());
             }
             Command::Listen(held) => {
-                if self.held.iter().any(|known| known.id == held.id) {
+                if shared().held.iter().any(|known| known.id == held.id) {
                     self.served.adopt(&held);
                 }
             }
             Command::Changed(id) => self.served.changed(id),
             Command::Forget(id, tell) => {
-                self.held.retain(|known| known.id != id);
+                shared().held.retain(|known| known.id != id);
                 self.served.forget(id);
                 if let Some(tell) = tell {
                     let _ = tell.send(());

@@ -1,6 +1,13 @@
 //! Blocking work for callers that must not block: on a thread of its own, awaited from any executor or none.
 
+use std::time::{Duration, Instant};
+
 use crate::error::Error;
+
+/// The moment after a timeout; one that is longer than any wait is cut to a year.
+pub(crate) fn deadline_in(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(Duration::from_secs(365 * 24 * 3600))
+}
 
 /// Runs `work` on a new thread. Dropping the future does not stop it; its result is dropped then, which releases it.
 pub(crate) async fn run<T: Send + 'static>(

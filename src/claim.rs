@@ -25,6 +25,7 @@ use std::{
 
 use crate::{
     answer,
+    blocking::deadline_in,
     decide::{self, AbstractName, Hailed, LastHolder, Lock, Seen, Step, Up},
     endpoint::Endpoint,
     error::Error,
@@ -44,6 +45,8 @@ use crate::{
 
 /// How long a listener that lives and is silent is waited for while the locks are in hand; without them, longer.
 const UNDER_LOCKS: Duration = Duration::from_millis(250);
+/// How long a name at which nobody listens is tried again: one that is being released lets go of it in a moment.
+const NAME_PATIENCE: Duration = Duration::from_millis(5);
 /// How long a process that is being ended by force has between the asking and the killing, and after the killing.
 const FORCED_GRACE: Duration = Duration::from_secs(2);
 
@@ -115,7 +118,7 @@ impl<'a> Contender<'a> {
         Ok(Self {
             instance,
             place: instance.place()?,
-            deadline: Instant::now() + instance.timeout(),
+            deadline: deadline_in(instance.timeout()),
             force,
             pause: SHORTEST_PAUSE,
             file: None,
@@ -160,7 +163,7 @@ impl<'a> Contender<'a> {
                     self.let_go();
                     if up == Up::Claiming && self.force {
                         self.force_past_contender()?;
-                        self.deadline = Instant::now() + self.instance.timeout();
+                        self.deadline = deadline_in(self.instance.timeout());
                         Seen::Nothing
                     } else {
                         return self.give(up);
@@ -224,30 +227,38 @@ impl<'a> Contender<'a> {
 
     fn take_abstract_name(&mut self) -> AbstractName {
         let address = self.place.abstract_name();
-        let mut hailed = None;
+        let patience = Instant::now() + NAME_PATIENCE;
+        let mut before = None;
         loop {
-            match platform::listen_on(&address) {
+            let met = match platform::listen_on(&address) {
                 Ok(listener) => {
                     self.abstract_name = Some(Listener::new(listener));
                     return AbstractName::Taken;
                 }
                 Err(error) if error.kind() == ErrorKind::Unsupported => return AbstractName::Taken,
-                Err(error) if error.kind() == ErrorKind::AddrInUse && hailed.is_none() => {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && before != Some(Hailed::Orphan) => {
                     let hail = hail::hail_at(&self.place, &address, self.patience_under_locks(), None);
-                    // One that was ending has ended by now: the name may be free.
-                    let again = matches!(hail.met, Hailed::Orphan | Hailed::Nobody);
-                    hailed = Some(hail.met);
-                    if !again {
-                        self.last_hail = Some(hail);
-                        self.without_abstract_name();
-                        return AbstractName::Met(hailed.unwrap_or(Hailed::Stranger));
-                    }
+                    let met = hail.met;
+                    self.last_hail = Some(hail);
+                    met
                 }
+                // No descriptor, say: the instance is held without, and the tick tries again.
                 Err(_) => {
                     self.without_abstract_name();
-                    return AbstractName::Met(hailed.unwrap_or(Hailed::Stranger));
+                    return AbstractName::Met(before.unwrap_or(Hailed::Stranger));
+                }
+            };
+            match met {
+                // All that the dead one had is closed: what is still bound then is kept by somebody else.
+                Hailed::Orphan => {}
+                // One that is being released lets go of the name in a moment.
+                Hailed::Nobody if Instant::now() < patience => std::thread::sleep(SHORTEST_PAUSE),
+                _ => {
+                    self.without_abstract_name();
+                    return AbstractName::Met(met);
                 }
             }
+            before = Some(met);
         }
     }
 
@@ -256,7 +267,7 @@ impl<'a> Contender<'a> {
     }
 
     fn read_record(&mut self) -> LastHolder {
-        self.past = Record::read(&self.place.record);
+        self.past = Record::of_place(&self.place);
         match &self.past {
             Past::Record(record) if !self.force && record::is_on_another_machine(record, &self.place.dir) => {
                 LastHolder::OnAnotherMachine

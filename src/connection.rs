@@ -9,6 +9,7 @@ use std::{
 use incumbent_proto::{FrameBuffer, Reply, Request};
 
 use crate::{
+    blocking::deadline_in,
     error::Error,
     platform::{Peer, Read, Stream},
     process::ProcessHandle,
@@ -81,7 +82,7 @@ impl Connection {
         asked: &'static str,
         timeout: Duration,
     ) -> Result<Reply, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         self.say(request, asked, deadline)?;
         self.answer(asked, deadline, timeout)
     }

@@ -144,12 +144,11 @@ pub(crate) fn next(seen: Seen, overdue: bool) -> Step {
 
         Seen::AbstractName(AbstractName::Met(Hailed::Pong)) => Step::Give(Up::Lost),
         Seen::AbstractName(AbstractName::Met(Hailed::Silent)) => again_or(Up::Unresponsive),
-        // It had an owner a moment ago, and has none now.
-        Seen::AbstractName(AbstractName::Met(Hailed::Nobody)) => again_or(Up::Unresponsive),
-        // Not to be had: the instance is held without it, and the tick tries again.
-        Seen::AbstractName(AbstractName::Taken | AbstractName::Met(Hailed::Orphan | Hailed::Stranger)) => {
-            Step::ReadRecord
-        }
+        // Not to be had: the instance is held without it, and the tick tries again. Nobody listens at a name that is
+        // bound: somebody keeps the socket of one that has released, or never listened.
+        Seen::AbstractName(
+            AbstractName::Taken | AbstractName::Met(Hailed::Orphan | Hailed::Stranger | Hailed::Nobody),
+        ) => Step::ReadRecord,
 
         Seen::LastHolder(LastHolder::Settled) => Step::Bind,
         Seen::LastHolder(LastHolder::OnAnotherMachine) => Step::Give(Up::OtherMachine),
@@ -317,8 +316,8 @@ mod tests {
         walk(Seen::Nothing, &mut Vec::new(), &mut found);
         assert_eq!(
             found,
-            4 * 3 * 3,
-            "hails that go on: 4 without locks, 3 under them, 3 of the abstract name"
+            4 * 3 * 4,
+            "hails that go on: 4 without locks, 3 under them, 4 of the abstract name"
         );
     }
 

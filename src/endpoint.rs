@@ -58,7 +58,7 @@ impl Endpoint {
     /// Tells whether it still listens, and its path still leads to it.
     pub(crate) fn is_in_place(&self, place: &Place) -> bool {
         let named = matches!(platform::at(&place.socket()), Ok(Some(facts)) if facts.id == self.node);
-        named && self.listener.is_intact()
+        named && self.listener.still_listens()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    blocking::deadline_in,
     error::Error,
     hail::{self, Hail, Patience},
     incumbent::Incumbent,
@@ -37,7 +38,7 @@ impl Instance {
     /// # Errors
     /// The directory may not be read ([`Error::is_not_allowed`]), or is none.
     pub fn find_blocking(&self, timeout: Duration) -> Result<Found, Error> {
-        let (place, deadline) = (self.place()?, Instant::now() + timeout);
+        let (place, deadline) = (self.place()?, deadline_in(timeout));
         inspect::may_look(&place)?;
         let hail = hail::hail(&place, Patience::until(deadline), None);
         if hail.answer.is_some() {

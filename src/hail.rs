@@ -15,6 +15,7 @@ use std::{
 use incumbent_proto::{Ping, Pong, Reply, Request};
 
 use crate::{
+    answer,
     connection::{Connection, Received},
     decide::Hailed,
     instance_id::InstanceId,
@@ -129,7 +130,7 @@ fn recorded_elsewhere(place: &Place) -> Option<PathBuf> {
     if !place.socket_is_elsewhere() {
         return None;
     }
-    match Record::read(&place.record) {
+    match Record::of_place(place) {
         Past::Record(record) => record.endpoint.filter(|path| path.is_absolute() && *path != place.socket()),
         Past::None | Past::Broken(_) => None,
     }
@@ -165,7 +166,7 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
         }
     };
     let Ok(peer) = stream.peer() else {
-        return (Hail::met(Hailed::Nobody, None), true); // it ended between the connect and the question
+        return (Hail::met(Hailed::Silent, Some(Note::Unasked)), true);
     };
     let mut seen = Hail { pid: peer.pid, uid: peer.uid, ..Hail::met(Hailed::Stranger, Some(Note::Foreign)) };
     if !peer.uid.is_some_and(|uid| uid == 0 || uid == place.owner()) {
@@ -183,6 +184,8 @@ fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<
     };
     let received = match &listening {
         Listening::Ended => Ok(Received::ProcessEnded),
+        // This very process listens, and does not serve: it was the holder before it replaced itself by exec.
+        _ if peer.pid == Some(std::process::id()) && !answer::runs() => Ok(Received::ProcessEnded),
         Listening::Process { is_proven: false, .. } if has_new_owner(place, peer.pid) => {
             Ok(Received::ProcessEnded)
         }
@@ -245,7 +248,7 @@ fn nobody_or_in_the_way(address: &Address) -> Hail {
 /// Where the kernel only gives a number (Linux before 6.5, macOS): tells whether the process that the record names with
 /// it has ended, and the number was given to another, which started at another moment.
 fn has_new_owner(place: &Place, pid: Option<u32>) -> bool {
-    let Past::Record(record) = Record::read(&place.record) else { return false };
+    let Past::Record(record) = Record::of_place(place) else { return false };
     let now = pid.and_then(|pid| Process::of(pid).ok().flatten()).and_then(|process| process.start_ticks);
     let same_boot = record.boot_id.is_some() && record.boot_id == platform::boot_id();
     Some(record.pid) == pid

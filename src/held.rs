@@ -168,8 +168,13 @@ impl Held {
         self.face.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells whether this is the process that claimed it, and not a forked child.
+    pub(crate) fn is_here(&self) -> bool {
+        self.process == std::process::id()
+    }
+
     pub(crate) fn is_holding(&self) -> bool {
-        *self.life.borrow() == Life::Holding && self.process == std::process::id()
+        self.is_here() && *self.life.borrow() == Life::Holding
     }
 
     /// Says what it goes without; none: not any more.

@@ -58,6 +58,9 @@ impl Holder {
     }
 
     fn show(&self, change: impl FnOnce(&mut crate::held::Face)) {
+        if !self.held.is_here() {
+            return; // a forked child: a lock may have been held when it was forked, and nobody is left to let go of it
+        }
         change(&mut self.held.face());
         answer::post_changed(&self.held);
     }

@@ -12,6 +12,7 @@ use std::{
 use incumbent_proto::{Ping, Refused, Reply, Request, StatusReply, StatusRequest, Watch, Why};
 
 use crate::{
+    blocking::deadline_in,
     connection::{Connection, Received},
     error::{Error, Refusal},
     found::Found,
@@ -105,7 +106,7 @@ impl Incumbent {
     /// # Errors
     /// The directory may not be read any more. A holder that does not answer is a status too.
     pub fn status_blocking(&self, timeout: Duration) -> Result<Status, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_in(timeout);
         // Of this very holder it is the answer that counts; who is there when it does not answer must be looked at.
         match self.ask(&Request::Status(StatusRequest {}), "status", timeout) {
             Ok(Reply::StatusIs(status)) => Ok(self.said(*status)),
@@ -134,7 +135,7 @@ impl Incumbent {
     /// # Errors
     /// The directory may not be read any more.
     pub fn inspect_blocking(&self, timeout: Duration) -> Result<Inspection, Error> {
-        inspect::inspect(&self.place, Instant::now() + timeout)
+        inspect::inspect(&self.place, deadline_in(timeout))
     }
 
     /// Hands it a message: this process's arguments, working directory, and a body. It answers with a code and a body.
@@ -216,11 +217,11 @@ impl Incumbent {
         let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self.reconnect(Instant::now() + timeout)?,
+            None => self.reconnect(deadline_in(timeout))?,
         };
         let reply = match connection.ask(request, asked, timeout) {
             Err(Error::Disconnected { .. }) => {
-                connection = self.reconnect(Instant::now() + timeout)?;
+                connection = self.reconnect(deadline_in(timeout))?;
                 connection.ask(request, asked, timeout)?
             }
             reply => reply?,

@@ -12,6 +12,7 @@ use std::{
 use incumbent_proto::{Identify, Reply, Request, StatusRequest};
 
 use crate::{
+    blocking::deadline_in,
     decide::Hailed,
     error::{DirectoryFault, Error},
     hail::{self, Answered, Hail, Patience},
@@ -21,7 +22,7 @@ use crate::{
     place::Place,
     platform,
     process::{LockOwner, Process, ProcessState},
-    record::Record,
+    record::{End, Past, Record},
 };
 
 /// Between the lock and the first answer, or between the last answer and the end, a holder may be caught without a
@@ -33,7 +34,7 @@ impl Instance {
     /// # Errors
     /// The directory may not be read ([`Error::is_not_allowed`]), or is none.
     pub fn inspect_blocking(&self, timeout: Duration) -> Result<Inspection, Error> {
-        inspect(&self.place()?, Instant::now() + timeout)
+        inspect(&self.place()?, deadline_in(timeout))
     }
 
     /// Looks at the instance, within two seconds; disturbs nothing. Works on any executor.
@@ -97,12 +98,19 @@ pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspe
         LockOwner::Pid(pid) => look_closely(pid),
         _ => None,
     };
-    let past = Record::read(&place.record);
+    let mut past = Record::of_place(&place);
     let (owner, claimer) = match &locks {
         // With a pong nothing needs to be said about who owns what.
         Ok(Some(locks)) if reached.is_none() => (process(locks.instance), process(locks.claim)),
         _ => (None, None),
     };
+    if let (Past::Record(record), Ok(Some(locks))) = (&mut past, &locks) {
+        // The last holder has emptied its pid file, but could not write into the record that it released.
+        let free = reached.is_none() && locks.instance == LockOwner::None && record.end.is_none();
+        if free && matches!(pid_file::text(&place.pid), Ok(Some(text)) if text.is_empty()) {
+            record.end = Some(End::Released);
+        }
+    }
     let moved_on = platform::mark_of(&place.record) != before;
     let mut seen =
         Inspection { place, state: State::Unknown, hail, reached, locks, owner, claimer, past, moved_on };

@@ -304,8 +304,8 @@ impl Inspection {
             return None;
         }
         Some(match (&self.locks, self.hail.note, &self.past) {
-            (Err(_), _, _) => Doubt::LocksUnseen,
             (_, Some(Note::Forbidden), _) => Doubt::NotAllowed,
+            (Err(_), _, _) => Doubt::LocksUnseen,
             (_, Some(Note::Unasked), _) => Doubt::Unasked,
             (_, _, Past::Record(_)) if self.hail.met != Hailed::Silent => Doubt::OtherMachine,
             (_, Some(Note::Full), _) => Doubt::Full,

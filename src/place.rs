@@ -40,11 +40,19 @@ impl Place {
 
     /// Which directory the path leads to now; none when it is missing.
     pub(crate) fn dir_id(&self) -> Option<FileId> {
-        platform::behind(&self.dir)
-            .ok()
-            .flatten()
-            .filter(|facts| facts.kind == Kind::Directory)
-            .map(|facts| facts.id)
+        self.there().filter(|facts| facts.kind == Kind::Directory).map(|facts| facts.id)
+    }
+
+    /// Who owns the directory that is there now, if that is not who owned it.
+    pub(crate) fn foreign_owner(&self, owner: u32) -> Option<u32> {
+        self.there()
+            .filter(|facts| facts.kind == Kind::Directory && facts.owner != owner)
+            .map(|facts| facts.owner)
+    }
+
+    /// What is at the directory's path. Its links were resolved once: a link that came since leads somewhere else.
+    fn there(&self) -> Option<platform::Facts> {
+        platform::at(&self.dir).ok().flatten()
     }
 
     /// The user that the instance belongs to: the directory's owner, or who would make it.
@@ -63,13 +71,12 @@ impl Place {
     }
 
     /// The socket: in the directory, or, when that path is too long for an address, in the user's runtime directory
-    /// under a hash of owner, directory and name.
+    /// under a hash of directory and name.
     pub(crate) fn socket(&self) -> PathBuf {
         if self.plain_socket.as_os_str().len() <= platform::LONGEST_PATH {
             return self.plain_socket.clone();
         }
-        let owner = self.owner();
-        platform::runtime_dir(owner).join(format!("{}.sock", &self.digest(owner)[..24]))
+        platform::runtime_dir(self.owner()).join(format!("{}.sock", &self.digest()[..24]))
     }
 
     /// Tells whether the socket had to go to the runtime directory.
@@ -78,13 +85,15 @@ impl Place {
     }
 
     /// The name in the abstract namespace (Linux), which no deletion reaches.
+    ///
+    /// Not of the owner: when the directory is missing he is not known, and root and the user must meet all the same.
     pub(crate) fn abstract_name(&self) -> Address {
-        Address::Abstract(format!("incumbent/{}", &self.digest(self.owner())[..40]).into_bytes())
+        Address::Abstract(format!("incumbent/{}", &self.digest()[..40]).into_bytes())
     }
 
     /// What a claim would be refused for, as far as looking tells; makes nothing.
     pub(crate) fn obstacle(&self) -> Option<Error> {
-        let facts = platform::behind(&self.dir).ok().flatten()?;
+        let facts = self.there()?;
         if let Err(fault) = judge(&facts) {
             return Some(Error::Directory { path: self.dir.clone(), fault });
         }
@@ -102,15 +111,15 @@ impl Place {
         })
     }
 
-    fn digest(&self, owner: u32) -> String {
-        digest(&[&owner.to_le_bytes(), self.dir.as_os_str().as_encoded_bytes(), self.name.as_bytes()])
+    fn digest(&self) -> String {
+        digest(&[self.dir.as_os_str().as_encoded_bytes(), self.name.as_bytes()])
     }
 
     /// Refuses a directory of somebody else's before anything is asked there: its holder would not answer.
     pub(crate) fn refuse_foreign(&self) -> Result<(), Error> {
         let fault = |fault| Err(Error::Directory { path: self.dir.clone(), fault });
         let user = platform::effective_user();
-        match platform::behind(&self.dir) {
+        match platform::at(&self.dir) {
             Ok(Some(facts)) if facts.owner != user && user != 0 => {
                 fault(DirectoryFault::Foreign { owner: facts.owner, user })
             }
@@ -144,7 +153,7 @@ fn make_safe(dir: &Path) -> Result<(), Error> {
             _ => DirectoryFault::Unusable(source),
         })
     };
-    if platform::behind(dir).map_err(system)?.is_none() {
+    if platform::at(dir).map_err(system)?.is_none() {
         let missing: Vec<&Path> =
             dir.ancestors().take_while(|dir| matches!(platform::behind(dir), Ok(None))).collect();
         let above = missing.last().and_then(|dir| dir.parent());
@@ -164,7 +173,7 @@ fn make_safe(dir: &Path) -> Result<(), Error> {
             }
         }
     }
-    let Some(facts) = platform::behind(dir).map_err(system)? else {
+    let Some(facts) = platform::at(dir).map_err(system)? else {
         return Err(fault(DirectoryFault::Unusable(std::io::ErrorKind::NotFound.into())));
     };
     judge(&facts).map_err(fault)

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::instance_id::InstanceId;
-use crate::{lossy, platform, timestamp, whole_file};
+use crate::place::Place;
+use crate::{lossy, platform, text, timestamp, whole_file};
 
 /// No record is longer, and nothing longer is read as one.
 const LIMIT: usize = 64 * 1024;
@@ -173,6 +174,27 @@ pub(crate) fn is_on_another_machine(record: &Record, dir: &Path) -> bool {
 }
 
 impl Record {
+    /// Reads the record of this place. One of another instance or directory that was copied here is a broken one.
+    pub(crate) fn of_place(place: &Place) -> Past {
+        match Self::read(&place.record) {
+            Past::Record(record) if !record.is_of(place) => Past::Broken(format!(
+                "the record `{}` is of `{}` in `{}`",
+                text::shown_path(&place.record),
+                text::shown(&record.name),
+                text::shown_path(&record.dir)
+            )),
+            past => past,
+        }
+    }
+
+    /// Tells whether it is of this place: of the name, and of the directory by path or by inode. (A directory that was
+    /// renamed keeps its inode; a device may have another number after a restart.)
+    pub(crate) fn is_of(&self, place: &Place) -> bool {
+        let inode = |id: Option<DirId>| id.map(|id| id.ino);
+        let here = place.dir_id().map(|id| id.ino);
+        self.name == place.name && (self.dir == place.dir || inode(self.dir_id) == here || here.is_none())
+    }
+
     /// Reads what stands at `path`. Never blocks, writes nothing, and never fails: a broken record is a value.
     pub(crate) fn read(path: &Path) -> Past {
         let bytes = match whole_file::read_small(path, LIMIT) {

@@ -69,6 +69,9 @@ fn let_go(core: &mut Core) {
 
 /// Writes the record anew because the program that the holder runs is another.
 pub(crate) fn record_child(held: &Held, child: Option<Child>) {
+    if !held.is_here() {
+        return;
+    }
     let mut core = held.core();
     if !held.is_holding() {
         return;
@@ -80,10 +83,11 @@ pub(crate) fn record_child(held: &Held, child: Option<Child>) {
     write_record(held, &mut core);
 }
 
-/// Writes everything that a holder writes about itself: record, pid, and how its predecessor ended.
+/// Writes everything that a holder writes about itself: how its predecessor ended, pid, and record.
+///
+/// In this order: the record names the predecessor until the history does, so that a kill between the two loses nothing;
+/// and a record without an end beside an empty pid file means a release that could not be recorded.
 pub(crate) fn write_all(held: &Held, core: &mut Core) {
-    write_record(held, core);
-    write_pid(held, core);
     if let Some(entry) = core.untold.take() {
         let appended = history::append(&held.place.history, &entry);
         if appended.is_err() {
@@ -91,6 +95,8 @@ pub(crate) fn write_all(held: &Held, core: &mut Core) {
         }
         held.set_problem(Problem::History, appended.err().map(|error| error.to_string()));
     }
+    write_pid(held, core);
+    write_record(held, core);
 }
 
 /// Writes the record; a failure is a problem to be shown, and no reason not to hold. The tick tries again.

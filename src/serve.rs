@@ -44,6 +44,13 @@ struct Service {
     closed_until: Option<Instant>,
 }
 
+/// Whether other threads can still wake this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attended {
+    Waking,
+    Unwakeable,
+}
+
 /// What became ready.
 enum Ready {
     Door(InstanceId, usize),
@@ -96,11 +103,13 @@ impl Served {
     }
 
     /// Waits until something happens, or until `next` (none: for ever), and attends to it.
-    pub(crate) fn attend(&mut self, wakes: Option<&Wakes>, next: Option<Instant>) -> io::Result<()> {
+    pub(crate) fn attend(&mut self, wakes: Option<&Wakes>, next: Option<Instant>) -> io::Result<Attended> {
         let (what, ready) = self.wait(wakes, next)?;
-        if let (Some(wakes), Some(true)) = (wakes, ready.last()) {
-            wakes.clear(); // it was the last to be waited for
-        }
+        let attended = match (wakes, ready.last()) {
+            // It was the last to be waited for.
+            (Some(wakes), Some(true)) if !wakes.clear() => Attended::Unwakeable,
+            _ => Attended::Waking,
+        };
         for (what, ready) in what.into_iter().zip(ready) {
             match what {
                 Ready::Door(id, number) if ready => self.welcome(id, number),
@@ -114,7 +123,7 @@ impl Served {
                 !visit.is_over() && visit.deadline().is_none_or(|deadline| deadline > now)
             });
         }
-        Ok(())
+        Ok(attended)
     }
 
     fn wait(&self, wakes: Option<&Wakes>, mut next: Option<Instant>) -> io::Result<(Vec<Ready>, Vec<bool>)> {
@@ -170,8 +179,12 @@ impl Served {
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 // It was shut down, or is not ours any more: then the tick puts another in its place.
-                Err(_) => {
+                Err(_) if !listener.still_listens() => {
                     service.listeners.remove(door);
+                    return;
+                }
+                Err(_) => {
+                    service.closed_until = Some(Instant::now() + NO_ROOM);
                     return;
                 }
             }

@@ -30,6 +30,9 @@ use crate::{
 /// For so long the owner of the lock may take to answer a judge.
 const JUDGES_PATIENCE: Duration = Duration::from_millis(250);
 
+/// Pid files that are kept for who still waits on their locks, when one after the other was replaced.
+const MOST_FILES: usize = 8;
+
 /// One look, and what follows from it.
 pub(crate) fn tick(held: &Arc<Held>) {
     if !held.is_holding() || !held.begin_mending() {
@@ -47,28 +50,40 @@ pub(crate) fn tick(held: &Arc<Held>) {
             // The disk was full, or something was in the way: that may be over.
             let writer = held.clone();
             let begun = std::thread::Builder::new().name("incumbent-write".into()).spawn(move || {
+                let _mending = Mending(&writer);
                 let mut core = writer.core();
                 if writer.is_holding() {
                     release::write_all(&writer, &mut core);
                 }
-                drop(core);
-                writer.end_mending();
             });
             if begun.is_err() {
                 held.end_mending();
             }
         }
-        Care::Nothing | Care::Wait => held.end_mending(),
+        Care::Nothing => {
+            held.set_problem(Problem::Paths, None);
+            held.end_mending();
+        }
+        Care::Wait => held.end_mending(),
         Care::StepDown | Care::Heal | Care::Judge => {
             let mender = held.clone();
             let begun = std::thread::Builder::new().name("incumbent-mend".into()).spawn(move || {
+                let _mending = Mending(&mender);
                 mend(&mender, care);
-                mender.end_mending();
             });
             if begun.is_err() {
                 held.end_mending(); // the next tick tries again
             }
         }
+    }
+}
+
+/// Ends the mending however it ends.
+struct Mending<'a>(&'a Held);
+
+impl Drop for Mending<'_> {
+    fn drop(&mut self) {
+        self.0.end_mending();
     }
 }
 
@@ -96,15 +111,19 @@ fn is_outranked(held: &Held, core: &Core) -> bool {
     }
     matches!(
         Record::read(&held.place.record),
-        Past::Record(record) if record.generation > held.generation && record::is_possible(record.generation)
+        Past::Record(record)
+            if record.generation > held.generation
+                && record::is_possible(record.generation)
+                && record.is_of(&held.place)
     )
 }
 
 /// Takes the abstract name when it has come free, or when the program has closed it.
 fn regain_abstract_name(held: &Arc<Held>, core: &mut Core) {
-    if core.abstract_name.as_ref().is_some_and(Listener::is_intact) {
+    if core.abstract_name.as_ref().is_some_and(Listener::still_listens) {
         return;
     }
+    core.abstract_name = None; // or it would keep its own name taken
     match platform::listen_on(&held.place.abstract_name()) {
         Ok(listener) => {
             core.abstract_name = Some(Listener::new(listener));
@@ -188,6 +207,16 @@ fn heal(held: &Arc<Held>) {
 }
 
 fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
+    if let Some(owner) = held.place.foreign_owner(held.owner) {
+        if owner != platform::effective_user() && platform::effective_user() != 0 {
+            // Somebody else's directory took the place of mine: nobody of this user can hold here, or ask there.
+            release::step_down(held);
+        }
+        return Err(crate::Error::Directory {
+            path: held.place.dir.clone(),
+            fault: crate::DirectoryFault::Foreign { owner, user: held.owner },
+        });
+    }
     held.place.prepare()?;
     let in_place = held.core().files.front().is_some_and(PidFile::is_at_its_path);
     let opened = if in_place { Opened::Ours } else { PidFile::open(&held.place.pid, held.owner)? };
@@ -216,13 +245,14 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
         // What the program closed underneath has no locks left to keep.
         core.files.retain(PidFile::is_intact);
         core.files.push_front(file);
+        core.files.truncate(MOST_FILES);
     } else {
         // The path names a file of ours: the first one, or an older one that was moved back.
         let at = core.files.iter().position(PidFile::is_at_its_path);
         let Some(file) = at.and_then(|at| core.files.remove(at)) else { return Ok(()) };
-        let taken = claim::try_lock(&file, Which::Claim)? == Lock::Taken;
         core.files.push_front(file);
-        if !taken {
+        let taken = core.files.front().map(|file| claim::try_lock(file, Which::Claim)).transpose()?;
+        if taken != Some(Lock::Taken) {
             return Ok(());
         }
     }

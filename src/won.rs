@@ -21,7 +21,7 @@ use crate::{
     place::Place,
     platform::{self, Listener},
     process::Process,
-    record::{self, DirId, Past, Record, SCHEMA},
+    record::{self, DirId, End, Past, Record, SCHEMA},
     release, timestamp,
 };
 
@@ -93,8 +93,12 @@ impl Held {
     pub(crate) fn write_down(&self, past: &Past) {
         let mut core = self.core();
         if let Past::Record(record) = past {
-            let (end, ended_at) =
-                record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time());
+            let emptied = core.files.front().is_some_and(PidFile::is_empty);
+            let (end, ended_at) = if emptied && record.end.is_none() {
+                (End::Released, None) // on a full disk, say: it could not write that down
+            } else {
+                record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time())
+            };
             // When a crash happened nobody knows; when it was noticed is the best that can be said.
             let ended_at = ended_at.unwrap_or(self.started_at_us);
             core.untold = Some(Entry::of(record, Some((end, Some(ended_at)))));

@@ -26,8 +26,8 @@ pub(crate) use unix::plain_files::testing;
 pub(crate) use unix::{
     block_signals_here, effective_user,
     files::{
-        Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_private_directory, mark_of,
-        means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
+        Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_file_private,
+        make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
     from_bytes, host_name, is_exhaustion as means_no_room,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},

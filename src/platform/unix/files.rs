@@ -124,14 +124,14 @@ pub(crate) fn id_of(descriptor: impl AsFd) -> io::Result<FileId> {
 
 /// Opens the pid file for its locks, making it when it is missing. Never follows a link, never waits.
 ///
-/// Mode 0644, less the umask: the text is for people and for tools that read pid files, and gives no authority.
+/// Mode 0600: who can open a file for reading can take a read lock on it, and so keep its owner from locking.
 pub(crate) fn open_pid_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o644)
+        .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
 }
@@ -148,12 +148,34 @@ pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }
 
-/// Gives what root made in a user's directory to that user; does nothing when it is theirs already.
+/// Gives the socket or directory that root made in a user's directory to that user; nothing else, and nothing that has
+/// another name: the user may have put something there meanwhile, which may be a name of a file of root's.
+///
+/// On Linux by a descriptor that names the very file (open(2) `O_PATH`, chownat with `AT_EMPTY_PATH`).
 pub(crate) fn give_to(path: &Path, owner: u32) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, Mode, OFlags, Uid, chownat, openat};
+        let this = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let file = File::from(this);
+        let facts = of(&file)?;
+        let ours = facts.kind == Kind::Directory || (facts.kind == Kind::Socket && facts.links == 1);
+        if ours && facts.owner != owner {
+            chownat(&file, "", Some(Uid::from_raw(owner)), None, AtFlags::EMPTY_PATH)?;
+        }
+        Ok(())
+    }
+    #[cfg(not(target_os = "linux"))]
     match at(path)? {
         Some(facts) if facts.owner != owner => std::os::unix::fs::lchown(path, Some(owner), None),
         _ => Ok(()),
     }
+}
+
+/// Takes an open file away from everybody but its owner, as far as this user may.
+pub(crate) fn make_file_private(file: &File) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
 }
 
 /// Gives an open file that root made to the user in whose directory it is.

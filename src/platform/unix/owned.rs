@@ -21,10 +21,6 @@ impl<T: AsFd> Owned<T> {
         Ok(Self { inner: ManuallyDrop::new(inner), id })
     }
 
-    pub(crate) fn id(&self) -> FileId {
-        self.id
-    }
-
     /// Tells whether the number still names what was opened.
     pub(crate) fn is_intact(&self) -> bool {
         id_of(&*self.inner).is_ok_and(|id| id == self.id)

@@ -27,9 +27,12 @@ impl Listener {
         Self(Arc::new(listener))
     }
 
-    /// Tells whether the program has not closed the descriptor underneath.
-    pub(crate) fn is_intact(&self) -> bool {
-        self.0.is_intact()
+    /// Tells whether it is still ours, and nobody has shut it down: whoever has the descriptor can, with `shutdown(2)`,
+    /// and then `poll(2)` says that it hangs up.
+    pub(crate) fn still_listens(&self) -> bool {
+        let Ok(listener) = self.0.get() else { return false };
+        let mut fds = [PollFd::new(listener, PollFlags::empty())];
+        matches!(poll(&mut fds, Some(&until(Instant::now()))), Ok(0))
     }
 
     /// Stops listening for good; connections that wait are closed.
@@ -113,15 +116,17 @@ impl Waker {
 }
 
 impl Wakes {
-    /// Tells whether the program has not closed the descriptor underneath.
-    pub(crate) fn is_intact(&self) -> bool {
-        self.0.is_intact()
-    }
-
-    /// Takes note of having been woken.
-    pub(crate) fn clear(&self) {
-        if let Ok(mut socket) = self.0.get() {
-            while matches!(socket.read(&mut [0; 64]), Ok(count) if count > 0) {}
+    /// Takes note of having been woken. `false`: one end is closed, so that nobody can wake any more.
+    pub(crate) fn clear(&self) -> bool {
+        let Ok(mut socket) = self.0.get() else { return false };
+        loop {
+            match socket.read(&mut [0; 64]) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => {
+                    return matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+                }
+            }
         }
     }
 }
