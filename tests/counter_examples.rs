@@ -7,7 +7,6 @@ mod program;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use incumbent::{Instance, State};
-use nix::sys::signal::Signal;
 use program::{Program, eventually, instance, lock_owner, lost, orders, tell, won};
 
 #[test]
@@ -26,14 +25,17 @@ fn forks_and_releases(dir: &Path) {
     let held = won(instance(dir).claim_blocking());
     // SAFETY: the child makes system calls only.
     match unsafe { nix::unistd::fork() }.unwrap() {
-        nix::unistd::ForkResult::Child => loop {
-            nix::unistd::pause();
-        },
-        nix::unistd::ForkResult::Parent { child } => {
+        nix::unistd::ForkResult::Child => {
+            // It ends with its parent, which the test kills.
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
+            loop {
+                nix::unistd::pause();
+            }
+        }
+        nix::unistd::ForkResult::Parent { .. } => {
             held.release_blocking().unwrap();
             tell("released");
             for _ in orders() {}
-            let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
         }
     }
 }
