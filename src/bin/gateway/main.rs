@@ -66,7 +66,7 @@ fn run_command(command: Command, which: &Which) -> Result<u8, Error> {
         Command::Status(args) => status::status(&instance(which)?, which, &args),
         Command::Ping(args) => ping::ping(&instance(which)?, which, &args),
         Command::Doctor => doctor::doctor(&instance(which)?, which),
-        Command::History(args) => history::history(&instance(which)?, &args),
+        Command::History(args) => history::history(&instance(which)?, which, &args),
     }
 }
 

@@ -11,10 +11,11 @@ use std::{
 };
 
 use incumbent::{
-    DirectoryFault, Doubt, Error, Inspection, Process, ProcessState, Refusal, State, Status, text,
+    DirectoryFault, Doubt, Error, Inspection, Instance, Process, ProcessState, Refusal, State, Status,
+    platform_for_gateway as platform, text,
 };
 
-use crate::{args::Which, output, style, times};
+use crate::{args::Which, exit, output, style, times};
 
 /// Prints an error on the standard error, on one line, and what helps, a line each.
 pub(crate) fn report(error: &Error, which: &Which) {
@@ -39,6 +40,22 @@ pub(crate) fn already_running(status: &Status, which: &Which) {
         format!("`{}` asks it to stop", command_line(which, "stop")),
         format!("`{}` waits until it has ended", run_again(which, "--wait")),
     ]);
+}
+
+/// Who may do what this user may not.
+pub(crate) fn as_owner(instance: &Instance) -> String {
+    let owner = instance.dir().ok().and_then(platform::owner_of).map(text::user);
+    owner.map_or_else(
+        || "run it as the owner or as root".to_owned(),
+        |owner| format!("run it as the owner ({owner}) or as root"),
+    )
+}
+
+/// Says that this user may not do that; the exit code.
+pub(crate) fn forbidden(instance: &Instance, seen: &Inspection) -> u8 {
+    say_error(&seen.sentence());
+    hint_lines(&[as_owner(instance)]);
+    exit::NOT_ALLOWED
 }
 
 /// The command that does this to this instance: `gateway --dir /srv/bot stop --force`.
@@ -171,9 +188,13 @@ fn about_the_claim(seen: &Inspection, which: &Which) -> Vec<String> {
 fn about_the_doubt(seen: &Inspection, which: &Which) -> Vec<String> {
     let owner = "ask as the user who holds it, or as root".to_owned();
     match seen.doubt() {
-        Some(Doubt::NotAllowed | Doubt::LocksUnseen) => {
-            seen.obstacle().map_or(vec![owner], |obstacle| hints(&obstacle, which))
-        }
+        Some(Doubt::NotAllowed | Doubt::LocksUnseen) => match seen.obstacle() {
+            Some(Error::Directory { fault: DirectoryFault::Foreign { owner, .. }, .. }) => {
+                vec![format!("run it as the owner ({}) or as root", text::user(owner))]
+            }
+            Some(obstacle) => hints(&obstacle, which),
+            None => vec![owner],
+        },
         Some(Doubt::OtherMachine) => {
             vec![format!("when you know that that machine is off: `{}`", run_again(which, "--force"))]
         }
