@@ -114,7 +114,7 @@ pub(crate) struct Stop {
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// Stop after N pings [default: until interrupted]
-    #[arg(short = 'c', value_name = "N")]
+    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// Between two pings
     #[arg(short = 'i', value_name = "DUR", default_value = "1s", value_parser = duration)]
@@ -158,14 +158,30 @@ pub(crate) struct History {
     pub(crate) json: bool,
 }
 
+/// A year: what is longer was a slip of the finger, and a point in time so far away cannot be reckoned with.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
+
 /// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
+    let too_long = || {
+        let shown = incumbent::text::shown(text);
+        format!("`{shown}` is more than a year: say at most {}h", LONGEST.as_secs() / 3600)
+    };
     let wrong = || {
         format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text))
     };
     if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+        return match seconds {
+            0.0..=LONGEST_SECONDS => Duration::try_from_secs_f64(seconds).map_err(|_| wrong()),
+            LONGEST_SECONDS.. => Err(too_long()),
+            _ => Err(wrong()),
+        };
     }
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(parsed).map_err(|_| wrong())
+    let parsed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| {
+        // A number that does not fit is no less a duration.
+        if error.to_string().contains("overflow") { too_long() } else { wrong() }
+    })?;
+    let time = Duration::try_from(parsed).map_err(|_| wrong())?;
+    if time > LONGEST { Err(too_long()) } else { Ok(time) }
 }

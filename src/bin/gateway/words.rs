@@ -22,6 +22,9 @@ pub(crate) fn report(error: &Error, which: &Which) {
     if matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe) {
         return; // who read this has gone
     }
+    if let Some(source) = output::is_own(error) {
+        return say_error(&format!("cannot write to the standard output: {}", text::system_words(source)));
+    }
     say_error(&error.to_string());
     hint_lines(&hints(error, which));
 }
@@ -58,9 +61,18 @@ pub(crate) fn forbidden(instance: &Instance, seen: &Inspection) -> u8 {
     exit::NOT_ALLOWED
 }
 
+/// Prints that a claim was refused because a holder has still to stop, and what helps.
+pub(crate) fn is_stopping(status: &Status, which: &Which) {
+    say_error(&holder_words(status));
+    hint_lines(&[
+        format!("`{}` begins when it has ended", run_again(which, "--wait")),
+        format!("`{}` shows how that goes", command_line(which, "status")),
+    ]);
+}
+
 /// The command that does this to this instance: `gateway --dir /srv/bot stop --force`.
 pub(crate) fn command_line(which: &Which, command: &str) -> String {
-    let mut line = String::from("gateway");
+    let mut line = this_program();
     // A name that is the default must still be said if the environment has another.
     if which.name != "gateway" || std::env::var_os("GATEWAY_NAME").is_some() {
         line.push_str(" --name ");
@@ -74,6 +86,13 @@ pub(crate) fn command_line(which: &Which, command: &str) -> String {
     line.push(' ');
     line.push_str(command);
     line
+}
+
+/// `gateway`, or the path that was typed: what is not in `PATH` is found by its path only.
+fn this_program() -> String {
+    let typed = std::env::args_os().next().filter(|typed| typed.to_string_lossy().contains('/'));
+    let path = typed.and_then(|typed| absolute(typed).ok());
+    path.map_or_else(|| "gateway".to_owned(), |path| shell(&path))
 }
 
 /// Prints hints on the standard error.
@@ -240,7 +259,10 @@ fn about_system(path: &Path, kind: ErrorKind) -> Vec<String> {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-            vec![format!("make room (`df {}` shows how much there is)", shell(there)), elsewhere()]
+            let there = shell(there);
+            // The system does not say which of the two it is.
+            let shows = format!("`df {there}` shows how much there is, `df -i {there}` for how many files");
+            vec![format!("make room ({shows})"), elsewhere()]
         }
         ErrorKind::ReadOnlyFilesystem => {
             vec!["name a directory that can be written to with --dir".to_owned()]
@@ -279,30 +301,71 @@ fn holder_words(status: &Status) -> String {
         let up = holder.uptime_s.map_or_else(String::new, |up| format!(", up {}", times::seconds(up)));
         format!(", since {}{up}", times::local(at))
     });
+    if status.state == State::Draining {
+        let note = holder.note.as_deref().map_or_else(String::new, |note| format!(": {}", text::shown(note)));
+        return format!("`{name}` is stopping: {pid}{command}{since}{note}");
+    }
     format!("`{name}` is already running: {pid}{command}{since}")
 }
 
-/// This `run` once more, with an option: PROGRAM and its arguments included.
+/// This `run` once more, with an option: its other options, PROGRAM and its arguments included.
 pub(crate) fn run_again(which: &Which, option: &str) -> String {
     let mut line = command_line(which, &format!("run {option}"));
-    for word in program(std::env::args_os().skip(1)) {
+    for word in after_run(std::env::args_os().skip(1), option) {
         line.push(' ');
         line.push_str(&text::quoted(&word));
     }
     line
 }
 
-/// From the `--` on, of a command line that says `run`.
-fn program(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// What stands behind `run` on a command line that says it, without what another option makes pointless: itself, and
+/// with `--wait` what to do with one that runs. The name and the directory stand before `run` already.
+fn after_run(mut args: impl Iterator<Item = OsString>, option: &str) -> Vec<OsString> {
+    let mut kept = Vec::new();
     let mut runs = false;
     while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--name" | "--dir") if !runs => drop(args.next()),
-            Some("run") => runs = true,
-            Some("--") if runs => return std::iter::once(arg).chain(args).collect(),
-            Some(word) if !runs && !word.starts_with('-') => return Vec::new(),
+        let word = arg.to_string_lossy().into_owned();
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, it)| (name, Some(it)));
+        match name {
+            "--name" | "--dir" => {
+                if value.is_none() {
+                    args.next();
+                }
+            }
+            "--if-running" if option == "--wait" => {
+                if value.is_none() {
+                    args.next();
+                }
+            }
+            "--" if runs => {
+                kept.push(arg);
+                kept.extend(args);
+                return kept;
+            }
+            "run" if !runs => runs = true,
+            _ if name == option => {}
+            _ if runs => kept.push(arg),
+            _ if !name.starts_with('-') => return Vec::new(),
             _ => {}
         }
     }
-    Vec::new()
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::after_run;
+
+    #[test]
+    fn a_run_once_more_keeps_its_options_and_its_program() {
+        let again = |line: &str, option| {
+            let words = after_run(line.split(' ').map(Into::into), option);
+            words.join(" ".as_ref()).into_string().unwrap_or_default()
+        };
+        let typed = "--name a run --grace 2s --if-running ok --force --dir=/d --wait=3s -- sh --force --wait";
+        assert_eq!(again(typed, "--wait"), "--grace 2s --force -- sh --force --wait");
+        assert_eq!(again(typed, "--force"), "--grace 2s --if-running ok --wait=3s -- sh --force --wait");
+        assert_eq!(again("run", "--wait"), "");
+        assert_eq!(again("stop --force", "--wait"), "");
+    }
 }
