@@ -2,10 +2,9 @@
 //!
 //! The library says what is the case; here a situation becomes the commands that help in it. A command that a hint names
 //! works as it stands there, in any directory: it carries `--name` and `--dir` if they were given, on the command line
-//! or through the environment. Commands stand in backquotes. Proven by `tests/looking_commands.rs`.
+//! or through the environment. Commands stand in backquotes. Proven by `tests/said_by_commands.rs`.
 
 use std::{
-    ffi::OsString,
     io::ErrorKind,
     path::{Path, absolute},
 };
@@ -15,7 +14,7 @@ use incumbent::{
     platform_for_gateway as platform, text,
 };
 
-use crate::{args::Which, exit, output, style, times};
+use crate::{again::run_again, args::Which, exit, output, style, times};
 
 /// Prints an error on the standard error, on one line, and what helps, a line each.
 pub(crate) fn report(error: &Error, which: &Which) {
@@ -89,7 +88,7 @@ pub(crate) fn command_line(which: &Which, command: &str) -> String {
 }
 
 /// `gateway`, or the path that was typed: what is not in `PATH` is found by its path only.
-fn this_program() -> String {
+pub(crate) fn this_program() -> String {
     let typed = std::env::args_os().next().filter(|typed| typed.to_string_lossy().contains('/'));
     let path = typed.and_then(|typed| absolute(typed).ok());
     path.map_or_else(|| "gateway".to_owned(), |path| shell(&path))
@@ -306,66 +305,4 @@ fn holder_words(status: &Status) -> String {
         return format!("`{name}` is stopping: {pid}{command}{since}{note}");
     }
     format!("`{name}` is already running: {pid}{command}{since}")
-}
-
-/// This `run` once more, with an option: its other options, PROGRAM and its arguments included.
-pub(crate) fn run_again(which: &Which, option: &str) -> String {
-    let mut line = command_line(which, &format!("run {option}"));
-    for word in after_run(std::env::args_os().skip(1), option) {
-        line.push(' ');
-        line.push_str(&text::quoted(&word));
-    }
-    line
-}
-
-/// What stands behind `run` on a command line that says it, without what another option makes pointless: itself, and
-/// with `--wait` what to do with one that runs. The name and the directory stand before `run` already.
-fn after_run(mut args: impl Iterator<Item = OsString>, option: &str) -> Vec<OsString> {
-    let mut kept = Vec::new();
-    let mut runs = false;
-    while let Some(arg) = args.next() {
-        let word = arg.to_string_lossy().into_owned();
-        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, it)| (name, Some(it)));
-        match name {
-            "--name" | "--dir" => {
-                if value.is_none() {
-                    args.next();
-                }
-            }
-            "--if-running" if option == "--wait" => {
-                if value.is_none() {
-                    args.next();
-                }
-            }
-            "--" if runs => {
-                kept.push(arg);
-                kept.extend(args);
-                return kept;
-            }
-            "run" if !runs => runs = true,
-            _ if name == option => {}
-            _ if runs => kept.push(arg),
-            _ if !name.starts_with('-') => return Vec::new(),
-            _ => {}
-        }
-    }
-    kept
-}
-
-#[cfg(test)]
-mod tests {
-    use super::after_run;
-
-    #[test]
-    fn a_run_once_more_keeps_its_options_and_its_program() {
-        let again = |line: &str, option| {
-            let words = after_run(line.split(' ').map(Into::into), option);
-            words.join(" ".as_ref()).into_string().unwrap_or_default()
-        };
-        let typed = "--name a run --grace 2s --if-running ok --force --dir=/d --wait=3s -- sh --force --wait";
-        assert_eq!(again(typed, "--wait"), "--grace 2s --force -- sh --force --wait");
-        assert_eq!(again(typed, "--force"), "--grace 2s --if-running ok --wait=3s -- sh --force --wait");
-        assert_eq!(again("run", "--wait"), "");
-        assert_eq!(again("stop --force", "--wait"), "");
-    }
 }
