@@ -6,7 +6,11 @@
 
 mod hailed;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use crate::{
     hail::{self, Patience},
@@ -17,7 +21,7 @@ use crate::{
     platform::{self, Address, Facts, Kind},
     process::{LockOwner, Process},
     record::{End, Past},
-    sentence, text, timestamp,
+    sentence, text, whole_file,
 };
 
 /// How long each address may take to answer.
@@ -56,7 +60,9 @@ impl Inspection {
         if platform::HAS_ABSTRACT_NAMES {
             all.push(self.hailed("abstract name", &self.place.abstract_name()));
         }
-        all.extend([self.record(), self.history(), asker()]);
+        all.extend([self.record(), self.history()]);
+        all.extend(self.said_problem());
+        all.push(asker());
         all
     }
 
@@ -124,7 +130,13 @@ impl Inspection {
                 "in the way: no claim can succeed",
             );
         }
-        let number = pid_file::text(&self.place.pid).ok().flatten().unwrap_or_default();
+        let number = match pid_file::text(&self.place.pid) {
+            Ok(number) => number.unwrap_or_default(),
+            Err(error) => {
+                let found = format!("{path}, which cannot be read: {}", text::system_words(&error));
+                return Evidence::new(what, found, "nothing is known of what it says");
+            }
+        };
         let (inode, links) = (facts.id.ino, facts.links);
         let plural = if links == 1 { "" } else { "s" };
         let says =
@@ -235,6 +247,9 @@ impl Inspection {
 
     fn record(&self) -> Evidence {
         let what = "record";
+        if let Some(forbidden) = forbidden(what, &self.place.record) {
+            return forbidden;
+        }
         let path = text::shown_path(&self.place.record);
         let record = match &self.past {
             Past::None => {
@@ -249,7 +264,7 @@ impl Inspection {
             }
             Past::Record(record) => record,
         };
-        let since = ago(record.started_at_us);
+        let began = sentence::ago(record.started_at_us);
         let boot = match (record.boot_id.as_deref(), platform::boot_id().as_deref()) {
             (Some(then), Some(now)) if then == now => ", in this boot",
             (Some(_), Some(_)) => ", in another boot",
@@ -262,7 +277,7 @@ impl Inspection {
             _ => String::new(),
         };
         let found = format!(
-            "{path}, generation {} by pid {}, since {since}{boot}{host}",
+            "{path}, generation {} by pid {}, begun {began}{boot}{host}",
             record.generation, record.pid
         );
         let same =
@@ -282,7 +297,16 @@ impl Inspection {
         Evidence::new(what, found, means)
     }
 
+    /// What the holder says is wrong: a full disk, a name that is taken.
+    fn said_problem(&self) -> Option<Evidence> {
+        let problem = self.reached.as_ref()?.status.as_ref()?.problem.as_ref()?;
+        Some(Evidence::new("problem", text::shown(problem), "the holder says so itself, and lives with it"))
+    }
+
     fn history(&self) -> Evidence {
+        if let Some(forbidden) = forbidden("history", &self.place.history) {
+            return forbidden;
+        }
         let (entries, problem) = history::read(&self.place.history);
         let path = text::shown_path(&self.place.history);
         let plural = if entries.len() == 1 { "" } else { "s" };
@@ -296,6 +320,14 @@ impl Inspection {
     }
 }
 
+/// What is there for others to read: it says nothing to this user, which is not the same as nothing being there.
+fn forbidden(what: &'static str, path: &Path) -> Option<Evidence> {
+    let refused = whole_file::read_end(path, 1).err();
+    refused.filter(|error| error.kind() == io::ErrorKind::PermissionDenied)?;
+    let found = format!("{}, which this user may not read", text::shown_path(path));
+    Some(Evidence::new(what, found, "nothing is known of what it says"))
+}
+
 /// Who asks: what it may see depends on that.
 fn asker() -> Evidence {
     let namespace =
@@ -306,13 +338,4 @@ fn asker() -> Evidence {
         found,
         "what it may see, and which processes have a number here, depends on that",
     )
-}
-
-/// A point in time, and how long ago that is.
-fn ago(us: i64) -> String {
-    let now = timestamp::of(SystemTime::now());
-    let past = u64::try_from(now.saturating_sub(us)).map(Duration::from_micros);
-    let ago =
-        past.map_or_else(|_| "in the future".to_owned(), |past| format!("{} ago", text::duration(past)));
-    format!("{} ({ago})", timestamp::format(us))
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::inspection::{State, Verdict};
 use crate::instance::Instance;
 use crate::instance_id::InstanceId;
 use crate::record::{End, Past, Record};
@@ -182,6 +183,10 @@ pub struct History {
     pub entries: Vec<Entry>,
     /// What could not be read, in one sentence.
     pub problem: Option<String>,
+    /// This user may not read the history, or the record that ends it: nothing follows from what is missing.
+    pub is_forbidden: bool,
+    /// The process that holds now and stands in no entry, in words: it could not write its record.
+    pub unrecorded: Option<String>,
 }
 
 /// How long a holder may take to say that it is the recorded one; without an answer its lock says so.
@@ -200,8 +205,16 @@ impl Instance {
         if let Past::Broken(why) = &seen.past {
             problem = Some(problem.map_or_else(|| why.clone(), |other| format!("{other}; {why}")));
         }
-        Ok(History { entries, problem })
+        let is_forbidden =
+            [&seen.place.history, &seen.place.record].into_iter().any(|path| may_not_read(path));
+        let unrecorded = (!runs && seen.verdict() == Verdict::Alive && seen.state() != State::Starting)
+            .then(|| seen.holder_words());
+        Ok(History { entries, problem, is_forbidden, unrecorded })
     }
+}
+
+fn may_not_read(path: &Path) -> bool {
+    whole_file::read_end(path, 1).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// By generation, each once (as it was told first), the last [`KEPT`].

@@ -169,6 +169,8 @@ impl Inspection {
         match self.state {
             State::Absent | State::Crashed => Verdict::Dead,
             State::Starting | State::Ready | State::Draining | State::Unresponsive => Verdict::Alive,
+            // Its lock speaks for it: only how it is cannot be asked.
+            State::Unknown if self.is_held() => Verdict::Alive,
             State::Unknown => Verdict::CannotTell,
         }
     }
@@ -312,6 +314,17 @@ impl Inspection {
             (_, Some(Note::NotOurs), _) => Doubt::NotOurs,
             _ => Doubt::Silent,
         })
+    }
+
+    /// Tells whether it cannot be told because this user may not: waiting and asking again change nothing about that.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        let locks = self.locks.as_ref().err().map(io::Error::kind);
+        match self.doubt() {
+            Some(Doubt::NotAllowed) => true,
+            Some(Doubt::LocksUnseen) => locks == Some(io::ErrorKind::PermissionDenied),
+            _ => false,
+        }
     }
 
     /// The instance id of the incumbent that answered.

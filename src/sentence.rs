@@ -2,12 +2,14 @@
 //!
 //! Facts only; what to type is the program's to say. Everything from outside is stripped of control characters.
 
+use std::time::{Duration, SystemTime};
+
 use crate::{
     hail::Note,
     inspection::{Doubt, Inspection, State},
     process::{LockOwner, Process, ProcessState},
     record::{End, Past},
-    text,
+    text, timestamp,
 };
 
 impl Inspection {
@@ -19,15 +21,19 @@ impl Inspection {
             State::Absent => format!("{who} is not running"),
             State::Crashed => self.about_the_crash(&who),
             State::Starting | State::Ready | State::Draining => {
-                let pid = self
-                    .reached
-                    .as_ref()
-                    .map_or(self.lock_owner_words(), |reached| pid_words(reached.pid().0));
-                format!("{who} is {}: {pid}", self.state.as_str())
+                format!("{who} is {}: {}", self.state.as_str(), self.holder_words())
             }
             State::Unresponsive => {
                 let why = condition(self.owner.as_ref().map(|process| process.state));
                 format!("{who} is held by {}, which {why}", self.lock_owner_words())
+            }
+            // Its lock says that it lives, so that this is not about whether.
+            State::Unknown if self.is_held() => {
+                let why = match self.doubt() {
+                    Some(Doubt::NotAllowed) => "this user may not connect to its socket",
+                    _ => "this process could not ask: no file descriptor or memory is left",
+                };
+                format!("cannot tell how {who} is: {} holds it, and {why}", self.lock_owner_words())
             }
             State::Unknown => format!("cannot tell whether {who} is running: {}", self.about_the_doubt()),
         }
@@ -54,11 +60,8 @@ impl Inspection {
             End::HostRestarted => "ended when the host restarted",
             _ => "ended without releasing it",
         };
-        format!(
-            "{who} is not running: its last holder, pid {} (since {}), {how}",
-            record.pid,
-            crate::timestamp::format(record.started_at_us)
-        )
+        let began = ago(record.started_at_us);
+        format!("{who} is not running: its last holder, pid {} (it began {began}), {how}", record.pid)
     }
 
     fn about_the_doubt(&self) -> String {
@@ -108,6 +111,11 @@ impl Inspection {
         }
     }
 
+    /// Who holds: as the connection says, or else the lock.
+    pub(crate) fn holder_words(&self) -> String {
+        self.reached.as_ref().map_or_else(|| self.lock_owner_words(), |reached| pid_words(reached.pid().0))
+    }
+
     /// Who owns the instance lock, as the kernel says: pid, command, since when.
     pub(crate) fn lock_owner_words(&self) -> String {
         owner_words(self.instance_lock(), self.owner.as_ref())
@@ -117,6 +125,16 @@ impl Inspection {
     pub(crate) fn claimer_words(&self) -> String {
         owner_words(self.claim_lock(), self.claimer.as_ref())
     }
+}
+
+/// How long ago that is, by the clock: clock times are for the program to say, which knows the time zone.
+pub(crate) fn ago(us: i64) -> String {
+    let now = timestamp::of(SystemTime::now());
+    let past = u64::try_from(now.saturating_sub(us)).map(Duration::from_micros);
+    past.map_or_else(
+        |_| "in the future: the clock was set".to_owned(),
+        |past| format!("{} ago", text::duration(past)),
+    )
 }
 
 /// Why a process does not answer, as the end of a sentence.

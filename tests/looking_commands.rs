@@ -1,4 +1,6 @@
-//! The commands that look: `status`, `doctor`, `history`, `ping`, and those for packagers, on the built program.
+//! The commands that look: `status`, `doctor`, `history` and `ping`, on the built program.
+//!
+//! What they say besides (usage, hints, help, other users) is in `said_by_commands.rs`.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
@@ -9,10 +11,6 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Read},
-    os::{
-        fd::OwnedFd,
-        unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
-    },
     path::Path,
     process::{Child, ChildStdout, Stdio},
     sync::mpsc,
@@ -176,30 +174,6 @@ fn who_claims_is_shown() {
     has_exactly(&status["claiming"], &["pid"]);
     let (_, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "status"]));
     assert!(out.contains(&format!("claiming  pid {} (", claimer.pid())), "{out}");
-}
-
-#[test]
-fn a_directory_that_may_not_be_read_is_not_one_with_nobody() {
-    if !nix::unistd::geteuid().is_root() {
-        return; // only root can become another user
-    }
-    let dir = directory();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    let _holder = Player::holder(dir.path(), "a");
-    // For somebody else there is no way to the program where it is built.
-    let bin = directory();
-    fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let copy = bin.path().join("gateway");
-    fs::copy(env!("CARGO_BIN_EXE_gateway"), &copy).unwrap();
-    for args in
-        [&["status"][..], &["status", "--json"], &["status", "--all"], &["doctor"], &["history"], &["ping"]]
-    {
-        let mut command = std::process::Command::new(&copy);
-        command.arg("--dir").arg(dir.path()).args(args).uid(65534).gid(65534);
-        let (code, out, err) = told(&mut command);
-        assert_eq!((code, out.as_str()), (77, ""), "{args:?}: {err}");
-        assert!(err.starts_with("gateway: ") && err.contains("\nhint: "), "{err}");
-    }
 }
 
 #[test]
@@ -433,134 +407,6 @@ fn watch_tells_every_change_over_a_restart() {
 }
 
 #[test]
-fn control_characters_never_reach_a_terminal() {
-    let dir = directory();
-    let inner = dir.path().join("d\x1b[2Jir");
-    fs::create_dir(&inner).unwrap();
-    let mut holder = Player::holder(&inner, "a");
-    holder.tell("note \\e[2Jgone\u{9b}2J\u{202e}");
-    for args in [
-        &["status"][..],
-        &["status", "--json"],
-        &["status", "--all"],
-        &["doctor"],
-        &["history"],
-        &["ping", "-c", "1"],
-    ] {
-        let (_, out, err) = told(gateway(&inner, args).env("GATEWAY_NAME", "a"));
-        assert!(!out.is_empty(), "{args:?}");
-        check_tame(&format!("{out}{err}"));
-    }
-    for args in [&["--name", "\x1b[2J", "status"][..], &["\x1b[2J"], &["ping", "-i", "\x1b[2J"]] {
-        let (code, _, err) = told(&mut gateway(&inner, args));
-        assert_eq!(code, 64, "{args:?}");
-        check_tame(&err);
-    }
-}
-
-fn check_tame(text: &str) {
-    let wild = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
-    assert!(!text.contains(wild), "{text:?}");
-}
-
-#[test]
-fn usage_help_and_version_have_their_codes() {
-    let dir = directory();
-    for wrong in [
-        &["no-such-command"][..],
-        &[],
-        &["status", "--watch", "--all"],
-        &["--name", "A", "status"],
-        &["wait"],
-    ] {
-        let (code, out, err) = told(&mut gateway(dir.path(), wrong));
-        assert_eq!((code, out.as_str(), err.is_empty()), (64, "", false), "{wrong:?}");
-    }
-    for asked in [&["--help"][..], &["status", "--help"], &["--version"]] {
-        let (code, out, err) = told(&mut gateway(dir.path(), asked));
-        assert_eq!((code, out.is_empty(), err.as_str()), (0, false, ""), "{asked:?}");
-    }
-}
-
-#[test]
-fn packagers_get_completions_and_a_man_page() {
-    let dir = directory();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let (code, out, _) = told(&mut gateway(dir.path(), &["completions", shell]));
-        assert!(code == 0 && out.contains("doctor"), "{shell}");
-    }
-    let (code, page, _) = told(&mut gateway(dir.path(), &["man"]));
-    assert_eq!(code, 0);
-    for part in [".TH gateway 1", ".SS status", ".SS stop", ".SH EXIT STATUS", ".SH FILES"] {
-        assert!(page.contains(part), "{part} in {page}");
-    }
-}
-
-#[test]
-fn a_reader_that_leaves_is_no_failure() {
-    let dir = directory();
-    let _holder = Player::holder(dir.path(), "a");
-    for args in [
-        &["status"][..],
-        &["status", "--json"],
-        &["doctor"],
-        &["history"],
-        &["man"],
-        &["--help"],
-        &["ping"],
-        &["status", "--watch"],
-    ] {
-        let (reader, writer) = UnixStream::pair().unwrap();
-        drop(reader);
-        let mut command = gateway(dir.path(), args);
-        let child = command
-            .env("GATEWAY_NAME", "a")
-            .stdout(OwnedFd::from(writer))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(command); // with its end of the pipe
-        let pid = child.id();
-        let (done, result) = mpsc::channel();
-        thread::spawn(move || done.send(child.wait_with_output()));
-        let output = result.recv_timeout(WATCHDOG).unwrap_or_else(|_| {
-            support::signal(pid, Signal::SIGKILL);
-            unreachable!("{args:?} did not end")
-        });
-        let output = output.unwrap();
-        assert_eq!(
-            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
-            (Some(0), ""),
-            "{args:?}"
-        );
-    }
-}
-
-#[test]
-fn a_full_disk_is_said() {
-    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
-    let dir = directory();
-    let mut command = gateway(dir.path(), &["status"]);
-    let output = command.stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(73));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no space left"));
-}
-
-#[test]
-fn a_hint_carries_what_a_copy_needs() {
-    let dir = directory();
-    let inner = dir.path().join("it's here");
-    fs::create_dir(&inner).unwrap();
-    let holder = Player::holder(&inner, "a");
-    holder.stop();
-    let mut command = gateway(Path::new("it's here"), &["status", "--timeout", "50ms"]);
-    let (_, _, err) = told(command.current_dir(dir.path()).env("GATEWAY_NAME", "a"));
-    let absolute = dir.path().join("it's here");
-    let quoted = format!("--dir '{}'", absolute.to_str().unwrap().replace('\'', r"'\''"));
-    assert!(err.contains(&format!("`gateway --name a {quoted} stop --force` ends it")), "{err}");
-}
-
-#[test]
 fn a_silent_listener_without_the_lock_is_neither_alive_nor_dead() {
     let dir = directory();
     let holder = Player::holder(dir.path(), "a");
@@ -580,21 +426,29 @@ fn a_silent_listener_without_the_lock_is_neither_alive_nor_dead() {
 }
 
 #[test]
-fn doctor_hints_at_nothing_that_would_be_refused() {
+fn a_holder_that_cannot_write_its_record_is_told_of_by_history_and_doctor() {
     let dir = directory();
-    let doctor = || {
-        let (code, out, err) = told(&mut gateway(dir.path(), &["doctor"]));
-        assert_eq!(code, 3, "{out}");
-        (out, err)
-    };
-    let free = doctor().1;
-    assert!(free.starts_with("hint: `gateway --dir ") && free.ends_with(" run` starts one\n"), "{free}");
-    let socket = dir.path().join("gateway.sock");
-    fs::write(&socket, "").unwrap();
-    let (out, err) = doctor();
-    assert!(out.contains("and a claim would be refused: a regular file is in the way"), "{out}");
-    assert!(err.starts_with("hint: `mv ") && !err.contains(" run`"), "{err}");
-    fs::remove_file(&socket).unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(doctor().1.starts_with("hint: `chmod go-w "));
+    fs::create_dir(dir.path().join("a.json~")).unwrap(); // where the record is written before it is renamed
+    let holder = Player::holder(dir.path(), "a");
+    let (code, out, err) = told(&mut gateway(dir.path(), &["--name", "a", "history"]));
+    assert_eq!((code, out.as_str()), (0, ""));
+    let said = format!("gateway: `a` is held by pid {}, of which there is no record\n", holder.pid());
+    assert!(err.contains(&said) && !err.contains("nobody has held"), "{err}");
+    let (_, status) = status_json(dir.path(), "a");
+    let (_, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "doctor"]));
+    let problem = out.lines().find(|line| line.starts_with("problem ")).unwrap();
+    assert!(problem.contains(status["problem"].as_str().unwrap()), "{problem}");
+}
+
+#[test]
+fn a_crash_is_said_to_be_so_long_ago_and_no_foreign_clock_is_shown() {
+    let dir = directory();
+    Player::holder(dir.path(), "a").kill();
+    let (_, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "doctor"]));
+    assert!(out.lines().last().unwrap().contains(" ago), ended without releasing it"), "{out}");
+    let clock =
+        |text: &str| text.split([' ', '(', ')']).any(|word| word.contains('T') && word.ends_with('Z'));
+    assert!(!clock(&out), "{out}");
+    let (_, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "status"]));
+    assert!(out.contains(" ago), ended") && !clock(&out), "{out}");
 }

@@ -146,3 +146,54 @@ fn running_already_can_be_fine() {
     assert_eq!(fine.code(), 0);
     assert_eq!(fine.stderr, format!("`gateway` is running already: pid {}\n", holder.pid()));
 }
+
+/// A holder that was asked to stop, and has not yet.
+fn draining(place: &Place) -> gateway::Running {
+    let program = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let holder = place.hold(&["run", "--grace", "1h", "--", "sh", "-c", program]);
+    holder.prints("ready");
+    holder.signal(Signal::SIGTERM);
+    holder.says("stopping");
+    holder
+}
+
+#[test]
+fn a_holder_that_is_stopping_does_not_count_as_running() {
+    let place = Place::new();
+    let holder = draining(&place);
+    for args in [&["run"][..], &["run", "--if-running", "ok"]] {
+        let refused = place.finish(args);
+        assert_eq!(refused.code(), 75, "{refused:?}");
+        let said = format!("gateway: `gateway` is stopping: pid {}", holder.pid());
+        assert!(refused.stderr.starts_with(&said) && !refused.stderr.contains("already"), "{refused:?}");
+        assert!(!refused.hinted("run --wait").contains("--if-running"), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_hint_to_run_keeps_the_options_that_were_given() {
+    let place = Place::new();
+    let _holder = place.hold(&["run"]);
+    let refused = place.finish(&["run", "--grace", "2s", "--force", "--", "sleep", "5"]);
+    assert!(
+        refused.hinted("run --wait").ends_with("run --wait --grace 2s --force -- sleep 5"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_stop_by_force_says_whether_the_holder_ended_by_itself() {
+    let place = Place::new();
+    let (holder, _) = holder_with_child(&place);
+    holder.stop();
+    let woken = place.finish(&["stop", "--force"]);
+    assert!(woken.stderr.contains("ended by itself after SIGTERM"), "{woken:?}");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' TERM; exec \"$0\" run", env!("CARGO_BIN_EXE_gateway")]);
+    let holder = gateway::Running::start(shell.env("GATEWAY_DIR", place.dir()).env_remove("GATEWAY_NAME"));
+    holder.says("holding ");
+    holder.stop();
+    let killed = place.finish(&["stop", "--force", "--grace", "200ms"]);
+    assert_eq!(killed.code(), 0, "{killed:?}");
+    assert!(killed.stderr.contains("was killed after 200 ms"), "{killed:?}");
+}

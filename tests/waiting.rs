@@ -97,3 +97,21 @@ fn wait_ready_ends_with_the_event_and_wait_gone_with_its_own_holder() {
     next.says("holding ");
     assert_eq!(gone.end().code(), 0, "another holds, and it is not the one that was waited for");
 }
+
+#[test]
+fn who_gives_up_waiting_for_a_stopped_holder_is_told_what_helps() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    holder.stop();
+    let continues = format!("kill -CONT {}", holder.pid());
+    for args in [
+        &["wait", "--gone", "--timeout", "100ms"][..],
+        &["wait", "--ready", "--timeout", "100ms"],
+        &["run", "--wait=100ms"],
+    ] {
+        let late = place.finish(args);
+        assert_eq!(late.code(), 75, "{late:?}");
+        assert!(late.stderr.contains(&continues), "{args:?}: {late:?}");
+        assert!(late.hinted("stop --force").ends_with("stop --force"), "{late:?}");
+    }
+}

@@ -43,7 +43,7 @@ impl Place {
 
     pub(crate) fn gateway<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        command.args(args).env_remove("GATEWAY_NAME").env("GATEWAY_DIR", self.dir());
+        command.arg0("gateway").args(args).env_remove("GATEWAY_NAME").env("GATEWAY_DIR", self.dir());
         command
     }
 

@@ -14,6 +14,7 @@
 use std::{
     fs::OpenOptions,
     io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc,
@@ -52,7 +53,7 @@ pub(crate) fn gateway(dir: &Path, args: &[&str]) -> Command {
     for name in ["GATEWAY_NAME", "GATEWAY_DIR", "GATEWAY_LOG", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
-    command.env("TZ", "UTC").arg("--dir").arg(dir).args(args).stdin(Stdio::null());
+    command.arg0("gateway").env("TZ", "UTC").arg("--dir").arg(dir).args(args).stdin(Stdio::null());
     command
 }
 

@@ -54,7 +54,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Wait until the instance is free, at most DUR [default: for ever]
+    /// Wait until the instance is free, at most DUR (`30s`, `5m`, `1h30m`) [default: for ever]
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
     #[allow(clippy::option_option)] // not at all, for ever, at most so long: as clap says it
     pub(crate) wait: Option<Option<Duration>>,
@@ -64,7 +64,7 @@ pub(crate) struct Run {
     /// What to do when it runs already
     #[arg(long, value_name = "WHAT", default_value = "fail")]
     pub(crate) if_running: IfRunning,
-    /// How long PROGRAM has to stop before it is killed
+    /// How long PROGRAM has to stop before it is killed (`30s`, `5m`, `1h30m`)
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
     pub(crate) grace: Duration,
     /// The program to run, and its arguments
@@ -82,7 +82,7 @@ pub(crate) enum IfRunning {
     Send,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Status {
     /// Print one JSON object on one line
     #[arg(long)]
@@ -93,14 +93,14 @@ pub(crate) struct Status {
     /// Show every instance of the directory
     #[arg(long)]
     pub(crate) all: bool,
-    /// How long to wait for an answer
+    /// How long to wait for an answer (`500ms`, `2s`, `1m`)
     #[arg(long, value_name = "DUR", default_value = "2s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Stop {
-    /// How long it has to stop [default: 30s]
+    /// How long it has to stop (`30s`, `5m`, `1h30m`) [default: its own, 30s unless it says otherwise]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) grace: Option<Duration>,
     /// Only if no work is in flight
@@ -114,12 +114,12 @@ pub(crate) struct Stop {
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// Stop after N pings [default: until interrupted]
-    #[arg(short = 'c', value_name = "N")]
+    #[arg(short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Between two pings
+    /// Between two pings (`200ms`, `1s`)
     #[arg(short = 'i', value_name = "DUR", default_value = "1s", value_parser = duration)]
     pub(crate) interval: Duration,
-    /// How long to wait for an answer
+    /// How long to wait for an answer (`500ms`, `2s`, `1m`)
     #[arg(long, value_name = "DUR", default_value = "2s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }
@@ -135,7 +135,7 @@ pub(crate) struct Send {
 pub(crate) struct Wait {
     #[command(flatten)]
     pub(crate) what: WaitFor,
-    /// How long to wait [default: for ever]
+    /// How long to wait (`30s`, `5m`, `1h30m`) [default: for ever]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -158,14 +158,30 @@ pub(crate) struct History {
     pub(crate) json: bool,
 }
 
+/// A year: what is longer was a slip of the finger, and a point in time so far away cannot be reckoned with.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
+
 /// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
+    let too_long = || {
+        let shown = incumbent::text::shown(text);
+        format!("`{shown}` is more than a year: say at most {}h", LONGEST.as_secs() / 3600)
+    };
     let wrong = || {
         format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text))
     };
     if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+        return match seconds {
+            0.0..=LONGEST_SECONDS => Duration::try_from_secs_f64(seconds).map_err(|_| wrong()),
+            LONGEST_SECONDS.. => Err(too_long()),
+            _ => Err(wrong()),
+        };
     }
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(parsed).map_err(|_| wrong())
+    // A number that does not fit into what is parsed is no less a duration.
+    let has_huge_number = text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 18);
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| if has_huge_number { too_long() } else { wrong() })?;
+    let time = Duration::try_from(parsed).map_err(|_| wrong())?;
+    if time > LONGEST { Err(too_long()) } else { Ok(time) }
 }

@@ -4,16 +4,23 @@ use std::{fmt::Write as _, time::Duration};
 
 use incumbent::{Error, Instance, history::Entry, text};
 
-use crate::{args, exit, output, status, style, times};
+use crate::{
+    args::{self, Which},
+    exit, output, status, style, times, words,
+};
 
 /// How much of a command line is shown.
 const COMMAND_WIDTH: usize = 60;
 
 /// Prints the generations.
-pub(crate) fn history(instance: &Instance, args: &args::History) -> Result<u8, Error> {
+pub(crate) fn history(instance: &Instance, which: &Which, args: &args::History) -> Result<u8, Error> {
     let history = instance.history_blocking()?;
     if let Some(problem) = &history.problem {
-        output::complain(&format!("gateway: {}", text::shown(problem)));
+        words::say_error(&text::shown(problem));
+    }
+    if history.is_forbidden {
+        words::hint_lines(&[words::as_owner(instance)]);
+        return Ok(exit::NOT_ALLOWED);
     }
     if args.json {
         for entry in &history.entries {
@@ -21,10 +28,14 @@ pub(crate) fn history(instance: &Instance, args: &args::History) -> Result<u8, E
                 break;
             }
         }
-    } else if history.entries.is_empty() {
+    } else if history.entries.is_empty() && history.unrecorded.is_none() {
         output::complain(&format!("gateway: nobody has held `{}` yet", instance.name()));
-    } else {
+    } else if !history.entries.is_empty() {
         output::say(&table(&history.entries))?;
+    }
+    if let Some(who) = &history.unrecorded {
+        words::say_error(&format!("`{}` is held by {who}, of which there is no record", instance.name()));
+        words::hint_lines(&[format!("`{}` says why", words::command_line(which, "doctor"))]);
     }
     Ok(exit::OK)
 }

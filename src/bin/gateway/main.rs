@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks on its standard streams")]
 
+mod again;
 mod all;
 mod args;
 mod base64;
@@ -42,7 +43,7 @@ use args::{Cli, Command, Which};
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage::explain(&error).into(),
+        Err(error) => return usage::explain(error).into(),
     };
     log::start_if_wanted();
     let which = cli.which;
@@ -66,7 +67,7 @@ fn run_command(command: Command, which: &Which) -> Result<u8, Error> {
         Command::Status(args) => status::status(&instance(which)?, which, &args),
         Command::Ping(args) => ping::ping(&instance(which)?, which, &args),
         Command::Doctor => doctor::doctor(&instance(which)?, which),
-        Command::History(args) => history::history(&instance(which)?, &args),
+        Command::History(args) => history::history(&instance(which)?, which, &args),
     }
 }
 

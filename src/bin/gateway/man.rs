@@ -1,8 +1,8 @@
 //! `gateway man`: one page, the subcommands included, made of what `--help` knows and of the lists below.
 
-use std::io;
+use std::{fmt::Write as _, io};
 
-use clap::{Command, CommandFactory as _};
+use clap::{Arg, Command, CommandFactory as _};
 use clap_mangen::Man;
 use incumbent::Error;
 
@@ -17,13 +17,14 @@ l l.
 4	\fBstatus\fR, \fBping\fR, \fBsend\fR: no answer, or it can't be told
 64	usage
 69	\fBsend\fR: the holder takes no messages
-70	\fBrun\fR: had to be ended after its grace
 73	the directory or its files can't be made or used
+74	\fBsend\fR: the holder could not print the message
 75	another instance holds it or is claiming; \fBstop\fR, \fBwait\fR: still there when the time was up
 76	\fBrun\fR: deposed
 77	not allowed
 126, 127	\fBrun\fR: PROGRAM can't be run, can't be found
-128+N	\fBrun\fR: PROGRAM died of signal N
+128+N	\fBrun\fR: PROGRAM died of signal N (137 also when it was killed after its grace)
+130	interrupted with Ctrl-C, as the shell says it (not \fBrun\fR, which stops, and \fBping\fR, which sums up)
 .TE
 ";
 
@@ -64,7 +65,7 @@ fn page() -> io::Result<Vec<u8>> {
     let mut page = b"'\\\" t\n".to_vec(); // tbl(1) is to make the table
     whole.render_title(&mut page)?;
     whole.render_name_section(&mut page)?;
-    whole.render_synopsis_section(&mut page)?;
+    page.extend(format!(".SH SYNOPSIS\n{}", synopsis(&command)).into_bytes());
     whole.render_description_section(&mut page)?;
     whole.render_options_section(&mut page)?;
     page.extend(b".SH COMMANDS\n");
@@ -76,6 +77,58 @@ fn page() -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
+/// How a command is called, with the values of its options, on one line.
+fn synopsis(command: &Command) -> String {
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    let own = |arg: &&Arg| !matches!(arg.get_id().as_str(), "help" | "version");
+    let is_top = command.has_subcommands();
+    let mut line = format!("\\fB{}\\fR", roff(name));
+    for arg in command.get_arguments().filter(own).filter(|arg| is_top || !arg.is_global_set()) {
+        let shown = match arg.get_long() {
+            Some(long) => format!("\\fB\\-\\-{}\\fR{}", roff(long), value(arg, arg.is_require_equals_set())),
+            None => match arg.get_short() {
+                Some(short) => format!("\\fB\\-{short}\\fR{}", value(arg, false)),
+                None => operand(arg),
+            },
+        };
+        if matches!(arg.get_id().as_str(), "ready" | "gone") {
+            let before = if arg.get_id() == "ready" { " " } else { "|" };
+            let _ = write!(line, "{before}{shown}"); // one of the two must be there
+            continue;
+        }
+        let _ = if arg.is_required_set() { write!(line, " {shown}") } else { write!(line, " [{shown}]") };
+    }
+    if is_top {
+        line.push_str(" \\fICOMMAND\\fR");
+    }
+    line.push('\n');
+    line
+}
+
+/// The value of an option, as the synopsis has it.
+fn value(arg: &Arg, equals: bool) -> String {
+    if !arg.get_action().takes_values() {
+        return String::new();
+    }
+    let name = arg.get_value_names().and_then(<[_]>::first).map_or("VALUE", |name| name.as_str());
+    if equals { format!("[=\\fI{name}\\fR]") } else { format!(" \\fI{name}\\fR") }
+}
+
+/// What is no option.
+fn operand(arg: &Arg) -> String {
+    let name = arg.get_value_names().and_then(<[_]>::first).map_or("ARG", |name| name.as_str());
+    match name {
+        "PROGRAM" => "\\-\\- \\fIPROGRAM\\fR \\fIARGS\\fR...".to_owned(),
+        "ARGS" => "\\fIARGS\\fR...".to_owned(),
+        name => format!("\\fI{name}\\fR"),
+    }
+}
+
+/// Text with its hyphens as roff wants them.
+fn roff(text: &str) -> String {
+    text.replace('-', "\\-")
+}
+
 /// A command: its line, what it does, and its own options.
 fn section(command: &Command) -> io::Result<Vec<u8>> {
     let own = command.clone().mut_args(|arg| {
@@ -84,12 +137,11 @@ fn section(command: &Command) -> io::Result<Vec<u8>> {
     });
     let man = Man::new(own);
     let mut text = Vec::new();
-    man.render_synopsis_section(&mut text)?;
+    text.extend(synopsis(command).into_bytes());
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     let text = String::from_utf8_lossy(&text).into_owned();
     // The three become paragraphs of one section.
-    let body =
-        text.replace(".SH SYNOPSIS\n", "").replace(".SH DESCRIPTION\n", ".PP\n").replace(".SH OPTIONS\n", "");
+    let body = text.replace(".SH DESCRIPTION\n", ".PP\n").replace(".SH OPTIONS\n", "");
     Ok(format!(".SS {}\n{body}", command.get_name()).into_bytes())
 }

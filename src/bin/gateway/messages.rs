@@ -5,7 +5,12 @@
 //! with the next. Lines are printed on a thread of their own, because a reader that does not read must not keep the
 //! holder from stopping. After it was asked to stop, what has arrived is still printed, within the grace.
 
-use std::{io::Write as _, sync::mpsc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use incumbent::{Holder, Message, text};
 use serde::Serialize;
@@ -38,15 +43,29 @@ struct From {
     uid: Option<u32>,
 }
 
+/// The thread that prints messages.
+pub(crate) struct Printer {
+    print: mpsc::Sender<Message>,
+    printed: oneshot::Receiver<()>,
+}
+
+impl Printer {
+    /// Starts it.
+    pub(crate) fn start() -> io::Result<Self> {
+        let (print, to_print) = mpsc::channel::<Message>();
+        let (tell, printed) = oneshot::channel();
+        thread::Builder::new().name("printer".into()).spawn(move || {
+            to_print.into_iter().for_each(print_and_answer);
+            let _ = tell.send(());
+        })?;
+        Ok(Self { print, printed })
+    }
+}
+
 /// Takes messages until it is asked to stop. The exit code.
-pub(crate) async fn take(holder: &Holder, signals: &mut Signals, grace: Duration) -> u8 {
+pub(crate) async fn take(holder: &Holder, signals: &mut Signals, grace: Duration, printer: Printer) -> u8 {
     let mut messages = holder.messages();
-    let (print, to_print) = mpsc::channel::<Message>();
-    let (tell, printed) = oneshot::channel();
-    std::thread::spawn(move || {
-        to_print.into_iter().for_each(print_and_answer);
-        let _ = tell.send(());
-    });
+    let Printer { print, printed } = printer;
     holder.ready("");
     let grace = loop {
         tokio::select! {

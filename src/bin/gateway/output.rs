@@ -8,6 +8,17 @@ use std::{
 use incumbent::Error;
 use serde::Serialize;
 
+/// What an error about the standard output names as its path.
+const STDOUT: &str = "standard output";
+
+/// What the system said, if the error is about the standard output: no directory has anything to do with that.
+pub(crate) fn is_own(error: &Error) -> Option<&io::Error> {
+    match error {
+        Error::Io { doing: "write to", path, source } if path.as_os_str() == STDOUT => Some(source),
+        _ => None,
+    }
+}
+
 /// Prints lines on the standard output at once. `false`: nobody reads them any more.
 ///
 /// # Errors
@@ -21,7 +32,7 @@ pub(crate) fn say(lines: &str) -> Result<bool, Error> {
     match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(source) => Err(Error::Io { doing: "write to", path: "standard output".into(), source }),
+        Err(source) => Err(Error::Io { doing: "write to", path: STDOUT.into(), source }),
     }
 }
 
@@ -39,7 +50,7 @@ pub(crate) fn complain(lines: &str) {
 pub(crate) fn say_json(object: &impl Serialize) -> Result<bool, Error> {
     let line = serde_json::to_string(object).map_err(|error| Error::Io {
         doing: "write to",
-        path: "standard output".into(),
+        path: STDOUT.into(),
         source: error.into(),
     })?;
     say(&escaped(line))

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::{
     args::{self, Which},
-    exit, output, words,
+    exit, output, signals, words,
 };
 
 /// What the pinging thread tells.
@@ -48,7 +48,7 @@ pub(crate) fn ping(instance: &Instance, which: &Which, args: &args::Ping) -> Res
         ..Screen::default()
     };
     let failed = |source| Error::Io { doing: "start", path: "the signal handlers".into(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = signals::runtime().map_err(failed)?;
     let outcome = runtime.block_on(async {
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         thread::Builder::new()

@@ -9,13 +9,18 @@ use std::time::{Duration, Instant};
 
 use incumbent::{Error, Incumbent, Instance, Process, ProcessState, State, Status, text};
 
-use crate::{exit, output::complain, times, words::say_error};
+use crate::{
+    exit,
+    output::complain,
+    times,
+    words::{hint_lines, say_error},
+};
 
 /// How long somebody who answered may take to answer again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a holder that is waited for may take to show that it still answers.
-const GLANCE: Duration = Duration::from_millis(100);
+pub(crate) const GLANCE: Duration = Duration::from_millis(100);
 /// How long the first claim tries, so that what is waited for is said soon.
 const AT_ONCE: Duration = Duration::from_millis(250);
 
@@ -117,10 +122,11 @@ impl Patience {
         !self.is_over()
     }
 
-    /// Says that the time is up; the exit code.
-    pub(crate) fn over(&self) -> u8 {
+    /// Says that the time is up, and what helps; the exit code.
+    pub(crate) fn over(&self, hints: &[String]) -> u8 {
         let what = self.what();
         say_error(&format!("gave up after {}: {what}", text::duration(self.began.elapsed())));
+        hint_lines(hints);
         exit::BUSY
     }
 

@@ -8,15 +8,16 @@
 
 use std::path::Path;
 
-use incumbent::{Claim, Error, Holder, Incumbent, Instance, text};
+use incumbent::{Claim, Error, Holder, Incumbent, Instance, State, text};
 
 use crate::{
     args::{IfRunning, Run, Which},
-    child, exit, messages,
+    child, exit,
+    messages::{self, Printer},
     output::complain,
     queue::{self, Patience},
     send,
-    signals::Signals,
+    signals::{self, Signals},
     words,
 };
 
@@ -34,18 +35,17 @@ pub(crate) fn run(instance: &Instance, which: &Which, args: Run) -> Result<u8, E
             (Ok(Claim::Lost(incumbent)), _) if args.if_running != IfRunning::Fail => {
                 return instead(instance, &incumbent, &args, which);
             }
-            (Ok(Claim::Lost(incumbent)), None) => {
-                words::already_running(&incumbent.status_blocking(queue::PATIENCE)?, which);
-                return Ok(exit::BUSY);
-            }
+            (Ok(Claim::Lost(incumbent)), None) => return refused(&incumbent, which),
             (Ok(Claim::Lost(incumbent)), Some(patience)) => {
                 if !patience.until_gone(&incumbent) {
-                    return Ok(patience.over());
+                    let hints =
+                        incumbent.inspect_blocking(queue::GLANCE).map(|seen| words::hints_for(&seen, which));
+                    return Ok(patience.over(&hints.unwrap_or_default()));
                 }
             }
             (Err(error), Some(patience)) if error.is_busy() => {
                 if !patience.goes_on(&error) {
-                    return Ok(patience.over());
+                    return Ok(patience.over(&words::hints(&error, which)));
                 }
             }
             (Err(error), _) => return Err(error),
@@ -62,24 +62,41 @@ fn instead(instance: &Instance, incumbent: &Incumbent, args: &Run, which: &Which
     if args.if_running == IfRunning::Send {
         return send::hand_over(incumbent, &args.program, Vec::new(), which);
     }
+    let status = incumbent.status_blocking(queue::PATIENCE)?;
+    if status.state == State::Draining {
+        // `ok` is to make sure that it runs: soon this one will not.
+        words::is_stopping(&status, which);
+        return Ok(exit::BUSY);
+    }
     complain(&format!("`{}` is running already: {}", instance.name(), queue::pid_words(incumbent.pid())));
     Ok(exit::OK)
+}
+
+/// Another holds it.
+fn refused(incumbent: &Incumbent, which: &Which) -> Result<u8, Error> {
+    let status = incumbent.status_blocking(queue::PATIENCE)?;
+    if status.state == State::Draining {
+        words::is_stopping(&status, which);
+    } else {
+        words::already_running(&status, which);
+    }
+    Ok(exit::BUSY)
 }
 
 /// Holds the instance until the work is over.
 fn hold(instance: &Instance, holder: Holder, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
     let failed = |source| Error::Io { doing: "start the event loop for", path: dir.to_owned(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = signals::runtime().map_err(failed)?;
     let code = runtime.block_on(async {
         // Whoever has read `holding` may signal.
         let mut signals = Signals::take().map_err(failed)?;
         holder.set_grace(args.grace);
+        let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         complain(&holding(instance, dir, &holder));
-        Ok(if args.program.is_empty() {
-            messages::take(&holder, &mut signals, args.grace).await
-        } else {
-            child::run(instance, &holder, &mut signals, args).await
+        Ok(match printer {
+            Some(printer) => messages::take(&holder, &mut signals, args.grace, printer).await,
+            None => child::run(instance, &holder, &mut signals, args).await,
         })
     })?;
     if let Err(error) = holder.release_blocking() {

@@ -7,7 +7,10 @@
 use std::{future::pending, io};
 
 use incumbent::platform_for_gateway as platform;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 /// A signal that asks to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,15 @@ pub(crate) struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
     hang_up: Option<Signal>,
+}
+
+/// More than tokio needs of descriptors for its events and for signals.
+const DESCRIPTORS: usize = 8;
+
+/// The event loop. Tokio panics where it finds no descriptor for its signals, so that is looked at before.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    platform::has_descriptors_left(DESCRIPTORS)?;
+    Builder::new_current_thread().enable_all().build()
 }
 
 impl Signals {

@@ -10,7 +10,8 @@ use std::{
 };
 
 use incumbent::{
-    Error, Found, Incumbent, Inspection, Instance, State, StopOptions, Stopped, Stopping, Verdict, text,
+    Error, Found, Incumbent, Inspection, Instance, Process, State, StopOptions, Stopped, Stopping, Verdict,
+    platform_for_gateway as platform, text,
 };
 
 use crate::{
@@ -34,6 +35,7 @@ pub(crate) fn stop(instance: &Instance, which: &Which, args: Stop) -> Result<u8,
         Found::Incumbent(incumbent) => ask(instance, &incumbent, &args, which),
         Found::Other(seen) => match seen.state() {
             State::Absent | State::Crashed => Ok(nobody(instance, &seen)),
+            _ if seen.is_forbidden() => Ok(words::forbidden(instance, &seen)),
             _ if args.force => force(instance, &args),
             _ => Err(Error::Unresponsive(seen)),
         },
@@ -136,14 +138,30 @@ impl Shown {
 fn force(instance: &Instance, args: &Stop) -> Result<u8, Error> {
     let seen = instance.inspect_blocking(Duration::from_millis(100))?;
     let owner = seen.status().holder.and_then(|holder| holder.pid);
+    let process = owner.and_then(|pid| Process::of(pid).ok().flatten());
+    if seen.is_forbidden() || process.as_ref().is_some_and(|process| !platform::may_signal(process.uid)) {
+        return Ok(words::forbidden(instance, &seen));
+    }
     let who = queue::process_words(owner);
     let grace = args.grace.unwrap_or(GRACE);
-    complain(&format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace)));
-    instance.end_holder_blocking(grace, KILL_WAIT)?;
+    // What is announced is done: without a process there is nobody to be signalled, and the library says why.
+    if process.is_some() {
+        complain(&format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace)));
+    }
+    let began = Instant::now();
+    let was_there = instance.end_holder_blocking(grace, KILL_WAIT)?;
+    let took = began.elapsed();
     let seen = instance.inspect_blocking(queue::PATIENCE)?;
     let now = seen.status().holder.and_then(|holder| holder.pid);
     if seen.verdict() == Verdict::Dead || (now.is_some() && now != owner) {
-        complain(&format!("stopped `{}` by force", instance.name()));
+        let name = instance.name();
+        complain(&if !was_there {
+            format!("stopped `{name}`: nobody held it any more")
+        } else if took >= grace {
+            format!("stopped `{name}` by force: {who} was killed after {}", text::duration(rounded(grace)))
+        } else {
+            format!("stopped `{name}`: {who} ended by itself after SIGTERM, in {}", text::duration(took))
+        });
         return Ok(exit::OK);
     }
     Err(Error::Unresponsive(Box::new(seen)))

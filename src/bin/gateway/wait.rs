@@ -10,28 +10,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incumbent::{Error, Found, Incumbent, Instance, State, text};
+use incumbent::{Error, Found, Incumbent, Inspection, Instance, State, text};
 
 use crate::{
     args::{Wait, Which},
     exit, queue,
-    words::say_error,
+    words::{self, say_error},
 };
 
+/// How long a holder may take to show that it still answers, when the time is up.
+const GLANCE: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Waits until the instance is ready, or gone.
 #[allow(clippy::needless_pass_by_value)] // every command is called alike
-pub(crate) fn wait(instance: &Instance, _which: &Which, args: Wait) -> Result<u8, Error> {
+pub(crate) fn wait(instance: &Instance, which: &Which, args: Wait) -> Result<u8, Error> {
     let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut looking = Looking { instance, began: Instant::now(), deadline, pause: FIRST_PAUSE };
+    let mut looking = Looking { instance, which, began: Instant::now(), deadline, pause: FIRST_PAUSE };
     if args.what.gone { looking.until_gone() } else { looking.until_ready() }
 }
 
 /// A look that is repeated until the deadline.
 struct Looking<'a> {
     instance: &'a Instance,
+    which: &'a Which,
     began: Instant,
     deadline: Option<Instant>,
     pause: Duration,
@@ -39,20 +42,23 @@ struct Looking<'a> {
 
 impl Looking<'_> {
     fn until_ready(&mut self) -> Result<u8, Error> {
-        let mut last = "it is not running".to_owned();
+        let mut last = ("it is not running".to_owned(), None);
         loop {
             match self.find()? {
                 Found::Incumbent(incumbent) => {
                     if self.becomes_ready(&incumbent)? {
                         return Ok(exit::OK);
                     }
-                    last = format!("{} does not say so", queue::pid_words(incumbent.pid()));
+                    last = (format!("{} does not say so", queue::pid_words(incumbent.pid())), None);
                 }
-                Found::Other(seen) => last = seen.sentence(),
+                Found::Other(seen) if seen.is_forbidden() => {
+                    return Ok(words::forbidden(self.instance, &seen));
+                }
+                Found::Other(seen) => last = (seen.sentence(), Some(seen)),
                 _ => {}
             }
             if !self.pauses() {
-                return Ok(self.over(&format!("`{}` is not ready", self.instance.name()), &last));
+                return Ok(self.over("ready", &last.0, last.1.as_deref()));
             }
         }
     }
@@ -82,7 +88,15 @@ impl Looking<'_> {
                     if another || incumbent.wait_gone_blocking(self.deadline) {
                         return Ok(exit::OK);
                     }
-                    break format!("{} holds it", queue::process_words(incumbent.pid()));
+                    let glance = self.instance.inspect_blocking(GLANCE).ok();
+                    let silent = glance.filter(|seen| seen.state() == State::Unresponsive);
+                    break match silent {
+                        Some(seen) => (seen.sentence(), Some(Box::new(seen))),
+                        None => (format!("{} holds it", queue::process_words(incumbent.pid())), None),
+                    };
+                }
+                Found::Other(seen) if seen.is_forbidden() => {
+                    return Ok(words::forbidden(self.instance, &seen));
                 }
                 Found::Other(seen) => {
                     let status = seen.status();
@@ -93,13 +107,13 @@ impl Looking<'_> {
                     }
                     silent = silent.or(pid);
                     if !self.pauses() {
-                        break seen.sentence();
+                        break (seen.sentence(), Some(seen));
                     }
                 }
                 _ => {}
             }
         };
-        Ok(self.over(&format!("`{}` is not gone", self.instance.name()), &last))
+        Ok(self.over("gone", &last.0, last.1.as_deref()))
     }
 
     fn find(&self) -> Result<Found, Error> {
@@ -115,8 +129,13 @@ impl Looking<'_> {
         !left.is_zero()
     }
 
-    fn over(&self, what: &str, why: &str) -> u8 {
-        say_error(&format!("{what} after {}: {why}", text::duration(self.began.elapsed())));
+    /// Says that the time is up, and what helps against somebody who does not answer; the exit code.
+    fn over(&self, what: &str, why: &str, seen: Option<&Inspection>) -> u8 {
+        let (name, waited) = (self.instance.name(), text::duration(self.began.elapsed()));
+        say_error(&format!("`{name}` is not {what} after {waited}: {why}"));
+        if let Some(seen) = seen.filter(|seen| matches!(seen.state(), State::Unresponsive | State::Unknown)) {
+            words::hint_lines(&words::hints_for(seen, self.which));
+        }
         exit::BUSY
     }
 }

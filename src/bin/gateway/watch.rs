@@ -4,12 +4,17 @@
 //! 2. Nobody answers: say how it is, if that is new, and look again soon. There is nobody to be told by.
 //! 3. A holder that is stopped (SIGSTOP) closes nothing and says nothing: so from time to time it is found anew, and
 //!    what it says then is printed only if it is new.
+//! 4. All that on a thread of its own: the main thread ends as soon as nobody reads the standard output any more.
 //!
 //! "New" leaves out what changes all the time: uptime, memory, cpu, lag, and how long the answer took.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use incumbent::{Error, Found, Instance, State, Status};
+use incumbent::{Error, Found, Instance, State, Status, platform_for_gateway as platform};
 
 use crate::{args, exit, output, status, style, times};
 
@@ -18,6 +23,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Prints changes until interrupted, or nobody reads them any more.
 pub(crate) fn watch(instance: &Instance, args: &args::Status) -> Result<u8, Error> {
+    // Who waits for the next change would notice only with it that its reader has gone.
+    let (tell, told) = mpsc::channel();
+    let failed = |source| Error::Io { doing: "start", path: "the watching thread".into(), source };
+    let unread = tell.clone();
+    let (instance, args) = (instance.clone(), args.clone());
+    let start = |run: Box<dyn FnOnce() + Send>| thread::Builder::new().spawn(run).map(drop).map_err(failed);
+    start(Box::new(move || {
+        platform::until_nobody_reads();
+        let _ = unread.send(Ok(exit::OK));
+    }))?;
+    start(Box::new(move || drop(tell.send(print(&instance, &args)))))?;
+    told.recv().unwrap_or(Ok(exit::OK))
+}
+
+/// Prints changes until nobody reads them any more.
+fn print(instance: &Instance, args: &args::Status) -> Result<u8, Error> {
     let mut screen = Screen { json: args.json, last: None };
     loop {
         let found = instance.find_blocking(args.timeout)?;
@@ -33,16 +54,16 @@ pub(crate) fn watch(instance: &Instance, args: &args::Status) -> Result<u8, Erro
                     return Ok(exit::OK);
                 }
                 if watched.is_err() {
-                    std::thread::sleep(PAUSE); // it went away between the finding and the asking
+                    thread::sleep(PAUSE); // it went away between the finding and the asking
                 }
             }
             Found::Other(seen) => {
                 if !screen.show(&seen.status())? {
                     return Ok(exit::OK);
                 }
-                std::thread::sleep(PAUSE);
+                thread::sleep(PAUSE);
             }
-            _ => std::thread::sleep(PAUSE),
+            _ => thread::sleep(PAUSE),
         }
     }
 }

@@ -2,24 +2,27 @@
 //!
 //! The library says what is the case; here a situation becomes the commands that help in it. A command that a hint names
 //! works as it stands there, in any directory: it carries `--name` and `--dir` if they were given, on the command line
-//! or through the environment. Commands stand in backquotes. Proven by `tests/looking_commands.rs`.
+//! or through the environment. Commands stand in backquotes. Proven by `tests/said_by_commands.rs`.
 
 use std::{
-    ffi::OsString,
     io::ErrorKind,
     path::{Path, absolute},
 };
 
 use incumbent::{
-    DirectoryFault, Doubt, Error, Inspection, Process, ProcessState, Refusal, State, Status, text,
+    DirectoryFault, Doubt, Error, Inspection, Instance, Process, ProcessState, Refusal, State, Status,
+    platform_for_gateway as platform, text,
 };
 
-use crate::{args::Which, output, style, times};
+use crate::{again::run_again, args::Which, exit, output, style, times};
 
 /// Prints an error on the standard error, on one line, and what helps, a line each.
 pub(crate) fn report(error: &Error, which: &Which) {
     if matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe) {
         return; // who read this has gone
+    }
+    if let Some(source) = output::is_own(error) {
+        return say_error(&format!("cannot write to the standard output: {}", text::system_words(source)));
     }
     say_error(&error.to_string());
     hint_lines(&hints(error, which));
@@ -41,9 +44,34 @@ pub(crate) fn already_running(status: &Status, which: &Which) {
     ]);
 }
 
+/// Who may do what this user may not.
+pub(crate) fn as_owner(instance: &Instance) -> String {
+    let owner = instance.dir().ok().and_then(platform::owner_of).map(text::user);
+    owner.map_or_else(
+        || "run it as the owner or as root".to_owned(),
+        |owner| format!("run it as the owner ({owner}) or as root"),
+    )
+}
+
+/// Says that this user may not do that; the exit code.
+pub(crate) fn forbidden(instance: &Instance, seen: &Inspection) -> u8 {
+    say_error(&seen.sentence());
+    hint_lines(&[as_owner(instance)]);
+    exit::NOT_ALLOWED
+}
+
+/// Prints that a claim was refused because a holder has still to stop, and what helps.
+pub(crate) fn is_stopping(status: &Status, which: &Which) {
+    say_error(&holder_words(status));
+    hint_lines(&[
+        format!("`{}` begins when it has ended", run_again(which, "--wait")),
+        format!("`{}` shows how that goes", command_line(which, "status")),
+    ]);
+}
+
 /// The command that does this to this instance: `gateway --dir /srv/bot stop --force`.
 pub(crate) fn command_line(which: &Which, command: &str) -> String {
-    let mut line = String::from("gateway");
+    let mut line = this_program();
     // A name that is the default must still be said if the environment has another.
     if which.name != "gateway" || std::env::var_os("GATEWAY_NAME").is_some() {
         line.push_str(" --name ");
@@ -57,6 +85,13 @@ pub(crate) fn command_line(which: &Which, command: &str) -> String {
     line.push(' ');
     line.push_str(command);
     line
+}
+
+/// `gateway`, or the path that was typed: what is not in `PATH` is found by its path only.
+pub(crate) fn this_program() -> String {
+    let typed = std::env::args_os().next().filter(|typed| typed.to_string_lossy().contains('/'));
+    let path = typed.and_then(|typed| absolute(typed).ok());
+    path.map_or_else(|| "gateway".to_owned(), |path| shell(&path))
 }
 
 /// Prints hints on the standard error.
@@ -171,9 +206,13 @@ fn about_the_claim(seen: &Inspection, which: &Which) -> Vec<String> {
 fn about_the_doubt(seen: &Inspection, which: &Which) -> Vec<String> {
     let owner = "ask as the user who holds it, or as root".to_owned();
     match seen.doubt() {
-        Some(Doubt::NotAllowed | Doubt::LocksUnseen) => {
-            seen.obstacle().map_or(vec![owner], |obstacle| hints(&obstacle, which))
-        }
+        Some(Doubt::NotAllowed | Doubt::LocksUnseen) => match seen.obstacle() {
+            Some(Error::Directory { fault: DirectoryFault::Foreign { owner, .. }, .. }) => {
+                vec![format!("run it as the owner ({}) or as root", text::user(owner))]
+            }
+            Some(obstacle) => hints(&obstacle, which),
+            None => vec![owner],
+        },
         Some(Doubt::OtherMachine) => {
             vec![format!("when you know that that machine is off: `{}`", run_again(which, "--force"))]
         }
@@ -219,7 +258,10 @@ fn about_system(path: &Path, kind: ErrorKind) -> Vec<String> {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-            vec![format!("make room (`df {}` shows how much there is)", shell(there)), elsewhere()]
+            let there = shell(there);
+            // The system does not say which of the two it is.
+            let shows = format!("`df {there}` shows how much there is, `df -i {there}` for how many files");
+            vec![format!("make room ({shows})"), elsewhere()]
         }
         ErrorKind::ReadOnlyFilesystem => {
             vec!["name a directory that can be written to with --dir".to_owned()]
@@ -258,30 +300,9 @@ fn holder_words(status: &Status) -> String {
         let up = holder.uptime_s.map_or_else(String::new, |up| format!(", up {}", times::seconds(up)));
         format!(", since {}{up}", times::local(at))
     });
+    if status.state == State::Draining {
+        let note = holder.note.as_deref().map_or_else(String::new, |note| format!(": {}", text::shown(note)));
+        return format!("`{name}` is stopping: {pid}{command}{since}{note}");
+    }
     format!("`{name}` is already running: {pid}{command}{since}")
-}
-
-/// This `run` once more, with an option: PROGRAM and its arguments included.
-pub(crate) fn run_again(which: &Which, option: &str) -> String {
-    let mut line = command_line(which, &format!("run {option}"));
-    for word in program(std::env::args_os().skip(1)) {
-        line.push(' ');
-        line.push_str(&text::quoted(&word));
-    }
-    line
-}
-
-/// From the `--` on, of a command line that says `run`.
-fn program(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut runs = false;
-    while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--name" | "--dir") if !runs => drop(args.next()),
-            Some("run") => runs = true,
-            Some("--") if runs => return std::iter::once(arg).chain(args).collect(),
-            Some(word) if !runs && !word.starts_with('-') => return Vec::new(),
-            _ => {}
-        }
-    }
-    Vec::new()
 }

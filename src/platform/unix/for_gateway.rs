@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    path::Path,
     process::{Command, ExitStatus},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -12,6 +13,10 @@ use nix::{
     libc,
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
     unistd::Pid,
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
 };
 
 /// Has the kernel kill the program as soon as the thread that starts it has ended, however it ends.
@@ -40,6 +45,42 @@ pub fn die_with_parent(command: &mut Command) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = command;
+}
+
+/// The user that a file or directory belongs to; none: it cannot be looked at.
+#[must_use]
+pub fn owner_of(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    path.metadata().ok().map(|meta| meta.uid())
+}
+
+/// Tells whether this user may signal a process of that one.
+#[must_use]
+pub fn may_signal(user: Option<u32>) -> bool {
+    crate::platform::process::may_signal(user)
+}
+
+/// Blocks until nobody can read what is written to the standard output any more; for ever, if it is a file.
+pub fn until_nobody_reads() {
+    let stdout = io::stdout();
+    loop {
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut fds, None) {
+            Ok(_) if !fds[0].revents().is_empty() => return,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(250)), // no memory: later, perhaps
+        }
+    }
+}
+
+/// Tells whether this process can open so many more descriptors; an error says why it cannot.
+///
+/// # Errors
+/// As `open(2)`.
+pub fn has_descriptors_left(count: usize) -> io::Result<()> {
+    let opened: io::Result<Vec<std::fs::File>> =
+        (0..count).map(|_| std::fs::File::open("/dev/null")).collect();
+    opened.map(drop)
 }
 
 /// The signal that lets a stopped process go on.
