@@ -89,7 +89,7 @@ pub enum Doubt {
     Silent,
 }
 
-/// What was seen of an instance. Made by [`Instance::inspect`]; a snapshot that changes nothing.
+/// What was seen of an instance. Made by [`crate::Instance::inspect`]; a snapshot that changes nothing.
 #[derive(Debug)]
 pub struct Inspection {
     pub(crate) place: Place,
