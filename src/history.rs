@@ -5,7 +5,6 @@
 //! A line torn by a crash or a full disk costs that line and no other. Nothing is followed, waited for or overwritten.
 //! It does not decide anything, and a history that cannot be written or read never blocks a start.
 //! Proven by the tests below: any bytes, torn lines, thousands of generations, every kind of file.
-#![allow(dead_code)]
 
 use std::io::{self, Write};
 use std::path::Path;

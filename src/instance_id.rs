@@ -2,7 +2,6 @@
 //!
 //! Invariant: two holders never share one, so it, not the pid, says whether this is still the same holder.
 //! It does not name the instance (that is its name in its directory), and it is no secret. Proven by the tests below.
-#![allow(dead_code)]
 
 use std::fmt;
 use std::io;

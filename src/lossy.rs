@@ -4,7 +4,6 @@
 //! command line takes more than [`COMMAND_BYTES`] of JSON, so that a holder with megabytes of arguments still writes a
 //! record that its readers accept. What is read back is for people: it is not what the program was given.
 //! Proven by the tests below.
-#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 

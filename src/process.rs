@@ -5,7 +5,6 @@
 //! life, which only a pong and the instance lock give. Facts that the system keeps to itself are missing, and no failure.
 //!
 //! The platforms' side is `platform::process`; ending the owner of a lock, with all its conditions, is in [`force`].
-#![allow(dead_code)]
 
 use std::ffi::OsString;
 use std::io;
@@ -16,7 +15,6 @@ use crate::platform;
 
 mod force;
 
-#[allow(unused_imports)]
 pub(crate) use force::{Forced, LockOwner, force_end};
 pub(crate) use platform::process::ProcessHandle;
 

@@ -5,7 +5,6 @@
 //! and newer programs read each other. It is replaced whole, and never written longer than its readers accept.
 //! It does not judge who lives; it says what was, and [`Record::end_as_seen_now`] how that must have ended.
 //! Proven by the tests below: any bytes, every kind of file, older and newer keys.
-#![allow(dead_code)]
 
 use std::fmt;
 use std::io;

@@ -4,7 +4,6 @@
 //! Invariants: the text sorts as the time does, and no number makes it panic: what lies outside the years 0000 to
 //! 9999 is written as their first or last instant. It reads no clock and knows no zone but `Z`, and no leap second.
 //! Proven by the tests below, against known dates and by round trip.
-#![allow(dead_code)]
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -6,7 +6,6 @@
 //! It does not flush to the disk (a holder must not wait for one; after a power cut a file may be empty, and its
 //! reader says so), and it does not arbitrate: there is one writer at a time, the one who holds the lock.
 //! Proven by the tests below, and by those of `record` and `history`.
-#![allow(dead_code)]
 
 use std::ffi::OsString;
 use std::fs::{self, File};

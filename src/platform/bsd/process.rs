@@ -9,7 +9,6 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System,
 use crate::platform::unix::{exists, to_pid};
 use crate::process::{Process, ProcessState};
 
-#[allow(unused_imports)]
 pub(crate) use super::kqueue::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;
 

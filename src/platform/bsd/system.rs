@@ -14,8 +14,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
-#[allow(unused_imports)]
-pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage, host_name, user_name};
+pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage};
 
 const IS_MAC: bool = cfg!(target_os = "macos");
 

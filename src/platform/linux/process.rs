@@ -26,7 +26,6 @@ use crate::platform::unix::{exists, is_exhaustion, to_pid};
 use crate::process::Process;
 
 pub(crate) use super::cgroup::is_frozen;
-#[allow(unused_imports)]
 pub(crate) use super::lock::shows_posix_lock;
 pub(crate) use super::pidfd::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;

@@ -3,7 +3,6 @@
 //! Invariants: no call here blocks on a FIFO, follows a link in the last component, or gives away a file that was
 //! there before. What root makes in somebody's directory belongs to that somebody.
 //! It does not judge: `whole_file` and `history` do, from what these calls return. Proven by the tests below.
-#![allow(dead_code)]
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io;
