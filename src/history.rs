@@ -17,6 +17,7 @@ use crate::inspection::{State, Verdict};
 use crate::instance::Instance;
 use crate::instance_id::InstanceId;
 use crate::record::{End, Past, Record};
+use crate::starter::Starter;
 use crate::whole_file::{self, FileEnd};
 use crate::{lossy, platform, timestamp};
 
@@ -48,6 +49,9 @@ pub struct Entry {
     /// The command line; cut when it is long.
     #[serde(default, serialize_with = "lossy::command")]
     pub command: Vec<String>,
+    /// Who started it.
+    #[serde(default)]
+    pub started_by: Option<Starter>,
     /// When it became the holder, in microseconds since 1970; in JSON RFC 3339, to the millisecond.
     #[serde(rename = "started_at", with = "timestamp::as_text")]
     pub started_at_us: i64,
@@ -68,6 +72,7 @@ impl Entry {
             pid: record.pid,
             version: record.version.clone(),
             command: record.command.clone(),
+            started_by: record.started_by.clone(),
             started_at_us: record.started_at_us,
             ended_at_us: end.and_then(|(_, at)| at),
             end: end.map(|(end, _)| end),

@@ -62,6 +62,7 @@ mod record;
 mod release;
 mod sentence;
 mod serve;
+mod starter;
 mod status;
 mod stopping;
 pub mod text;
@@ -85,6 +86,7 @@ pub use instance::{CLAIM_TIMEOUT, Instance};
 pub use instance_id::{InstanceId, NotAnInstanceId};
 pub use process::{Process, ProcessState};
 pub use record::End;
+pub use starter::Starter;
 pub use status::{ChildStatus, Claiming, HolderStatus, PidSource, Previous, Status};
 pub use stopping::{StopOptions, Stopped, Stopping};
 
