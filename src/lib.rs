@@ -37,6 +37,7 @@ mod answer;
 mod blocking;
 mod claim;
 mod connection;
+mod contender;
 mod decide;
 mod endpoint;
 mod error;
@@ -54,6 +55,7 @@ mod instance;
 mod instance_id;
 mod lag;
 mod lossy;
+mod overtime;
 mod pid_file;
 mod place;
 mod platform;
@@ -64,6 +66,7 @@ mod sentence;
 mod serve;
 mod status;
 mod stopping;
+mod takeover;
 pub mod text;
 mod tick;
 mod timestamp;
@@ -87,6 +90,7 @@ pub use process::{Process, ProcessState};
 pub use record::End;
 pub use status::{ChildStatus, Claiming, HolderStatus, PidSource, Previous, Status};
 pub use stopping::{StopOptions, Stopped, Stopping};
+pub use takeover::{TakeoverOptions, TakeoverStep};
 
 /// The example in the README compiles.
 #[cfg(doctest)]
