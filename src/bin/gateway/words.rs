@@ -14,7 +14,11 @@ use incumbent::{
     platform_for_gateway as platform, text,
 };
 
-use crate::{again::run_again, args::Which, exit, output, queue, style, times};
+use crate::{
+    again::{run_again, wants_to_replace},
+    args::Which,
+    exit, output, queue, style, times,
+};
 
 /// Prints an error on the standard error, on one line, and what helps, a line each.
 pub(crate) fn report(error: &Error, which: &Which) {
@@ -39,7 +43,7 @@ pub(crate) fn already_running(status: &Status, which: &Which) {
     say_error(&holder_words(status));
     hint_lines(&[
         format!("`{}` says how it is", command_line(which, "status")),
-        format!("`{}` stops it and takes its place", run_again(which, "--replace")),
+        format!("`{}` takes its place", run_again(which, "--replace")),
         format!("`{}` asks it to stop", command_line(which, "stop")),
         format!("`{}` waits until it has ended", run_again(which, "--wait")),
     ]);
@@ -198,6 +202,9 @@ fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
             hints.push(format!("it is about to be gone: `{}` waits for that", run_again(which, "--wait")));
         }
         ProcessState::Frozen => {}
+        _ if wants_to_replace() => {
+            hints.push(format!("`{}` ends it, and takes its place", run_again(which, "--force")));
+        }
         _ => hints.push(format!("`{}` ends it", command_line(which, "stop --force"))),
     }
     hints
