@@ -68,6 +68,13 @@ pub enum Error {
         /// Why, in one sentence.
         why: String,
     },
+    /// The holder said that it would stop, and has not.
+    StillThere {
+        /// Its process; none: it lives in another pid namespace.
+        pid: Option<u32>,
+        /// For how long it was waited.
+        waited: Duration,
+    },
     /// The holder answered, and said no.
     Refused {
         /// Its kind.
@@ -215,6 +222,17 @@ impl fmt::Display for Error {
             Self::Unresponsive(seen) | Self::OtherMachine(seen) => f.write_str(&seen.sentence()),
             Self::Claiming(seen) => f.write_str(&seen.about_the_claim()),
             Self::NotForced { why } => f.write_str(why),
+            Self::StillThere { pid, waited } => {
+                let who = pid.map_or_else(
+                    || "the holder, in another pid namespace,".to_owned(),
+                    |pid| format!("pid {pid}"),
+                );
+                write!(
+                    f,
+                    "{who} said that it would stop, and still holds after {}",
+                    crate::text::duration(*waited)
+                )
+            }
             Self::Refused { note, .. } => write!(f, "the holder refused: {}", crate::text::shown(note)),
             Self::NoAnswer { asked, waited } => {
                 write!(f, "no answer to `{asked}` within {}", crate::text::duration(*waited))

@@ -37,6 +37,7 @@ mod answer;
 mod blocking;
 mod claim;
 mod connection;
+mod contender;
 mod decide;
 mod endpoint;
 mod error;
@@ -55,6 +56,7 @@ mod instance;
 mod instance_id;
 mod lag;
 mod lossy;
+mod overtime;
 mod pid_file;
 mod place;
 mod platform;
@@ -66,6 +68,7 @@ mod serve;
 mod starter;
 mod status;
 mod stopping;
+mod takeover;
 pub mod text;
 mod tick;
 mod timestamp;
@@ -91,6 +94,7 @@ pub use record::End;
 pub use starter::Starter;
 pub use status::{ChildStatus, Claiming, HolderStatus, PidSource, Previous, Status};
 pub use stopping::{StopOptions, Stopped, Stopping};
+pub use takeover::{TakeoverOptions, TakeoverStep};
 
 /// The example in the README compiles.
 #[cfg(doctest)]

@@ -4,7 +4,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, atomic::AtomicBool},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::{Instant, SystemTime},
 };
 
@@ -88,12 +91,16 @@ impl Held {
             stop: watch::Sender::new(None),
             busy: watch::Sender::new(0),
             lag: Lag::default(),
+            supervisor: platform::supervisor(),
+            successors: AtomicUsize::new(0),
             mending: AtomicBool::new(false),
         }
     }
 
     /// Writes the record, the pid, and how the predecessor ended.
-    pub(crate) fn write_down(&self, past: &Past) {
+    ///
+    /// `killed`: the holder that was ended by force, if one was.
+    pub(crate) fn write_down(&self, past: &Past, killed: Option<InstanceId>) {
         let mut core = self.core();
         if let Past::Record(record) = past {
             let emptied = core.files.front().is_some_and(PidFile::is_empty);
@@ -101,6 +108,11 @@ impl Held {
                 (End::Released, None) // on a full disk, say: it could not write that down
             } else {
                 record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time())
+            };
+            let end = if end == End::Crashed && killed == Some(record.instance_id) {
+                End::KilledAfterGrace
+            } else {
+                end
             };
             // When a crash happened nobody knows; when it was noticed is the best that can be said.
             let ended_at = ended_at.unwrap_or(self.started_at_us);

@@ -19,6 +19,12 @@ pub(crate) fn run_again(which: &Which, option: &str) -> String {
     line
 }
 
+/// Whether the command line that was typed wants to replace the one that runs.
+pub(crate) fn wants_to_replace() -> bool {
+    let options = after_run(std::env::args_os().skip(1), "");
+    options.iter().take_while(|word| *word != "--").any(|word| word == "--replace")
+}
+
 /// What stands behind `run` on a command line that says it, without what another option makes pointless: itself, and
 /// with `--wait` what to do with one that runs. The name and the directory stand before `run` already.
 fn after_run(mut args: impl Iterator<Item = OsString>, option: &str) -> Vec<OsString> {

@@ -54,22 +54,37 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
+    /// Ask the one that runs to stop, wait until it has, and take its place
+    #[arg(long)]
+    pub(crate) replace: bool,
     /// Wait until the instance is free, at most DUR (`30s`, `5m`, `1h30m`) [default: for ever]
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
     #[allow(clippy::option_option)] // not at all, for ever, at most so long: as clap says it
     pub(crate) wait: Option<Option<Duration>>,
-    /// Get past a contender that is stopped or hung while it is claiming, by ending it
+    /// End what is in the way: a contender that is stopped or hung, and with --replace a holder that refuses, does not
+    /// answer or does not go
     #[arg(long)]
     pub(crate) force: bool,
     /// What to do when it runs already
-    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    #[arg(long, value_name = "WHAT", default_value = "fail", conflicts_with = "replace")]
     pub(crate) if_running: IfRunning,
-    /// How long PROGRAM has to stop before it is killed (`30s`, `5m`, `1h30m`)
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration)]
-    pub(crate) grace: Duration,
+    /// How long PROGRAM has to stop before it is killed, and with --replace the one that is replaced (`30s`, `5m`,
+    /// `1h30m`) [default: 30s, and what the one that is replaced gives itself]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
     /// The program to run, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,
+}
+
+/// What PROGRAM has to stop, unless the user says.
+const GRACE: Duration = Duration::from_secs(30);
+
+impl Run {
+    /// What PROGRAM has to stop.
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace.unwrap_or(GRACE)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

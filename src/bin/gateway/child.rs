@@ -66,7 +66,7 @@ pub(crate) async fn run(instance: &Instance, holder: &Holder, signals: &mut Sign
     let pid = child.id().unwrap_or(0);
     holder.set_child(Some((pid, &args.program)));
     holder.ready("");
-    let code = Supervisor { holder, pid, grace: args.grace, phase: Phase::Running, asked: None }
+    let code = Supervisor { holder, pid, grace: args.grace(), phase: Phase::Running, asked: None }
         .supervise(&mut child, signals)
         .await;
     holder.set_child(None);

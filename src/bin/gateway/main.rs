@@ -27,6 +27,7 @@ mod signals;
 mod status;
 mod stop;
 mod style;
+mod takeover;
 mod times;
 mod usage;
 mod wait;

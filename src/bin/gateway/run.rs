@@ -6,7 +6,7 @@
 //!
 //! Proven by `tests/run_commands.rs`.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use incumbent::{Claim, Error, Holder, Incumbent, Instance, State, text};
 
@@ -18,8 +18,11 @@ use crate::{
     queue::{self, Patience},
     send,
     signals::{self, Signals},
-    words,
+    takeover, words,
 };
+
+/// What PROGRAM's end may take beyond its grace, when it was killed, before the answering thread ends all of it.
+const OVERTIME: Duration = Duration::from_secs(1);
 
 /// Becomes the holder, and stays it until its work is over.
 #[allow(clippy::needless_pass_by_value)] // every command is called alike
@@ -27,15 +30,15 @@ pub(crate) fn run(instance: &Instance, which: &Which, args: Run) -> Result<u8, E
     let mut patience = args.wait.map(|limit| Patience::new(instance, limit));
     loop {
         let claim = match &patience {
-            Some(patience) => claim(&instance.clone().claim_timeout(patience.claim_timeout()), args.force),
-            None => claim(instance, args.force),
+            Some(patience) => claim(&instance.clone().claim_timeout(patience.claim_timeout()), &args),
+            None => claim(instance, &args),
         };
         match (claim, &mut patience) {
             (Ok(Claim::Won(holder)), _) => return hold(instance, holder, &args),
             (Ok(Claim::Lost(incumbent)), _) if args.if_running != IfRunning::Fail => {
                 return instead(instance, &incumbent, &args, which);
             }
-            (Ok(Claim::Lost(incumbent)), None) => return refused(&incumbent, which),
+            (Ok(Claim::Lost(incumbent)), None) => return refused(&incumbent, which, args.replace),
             (Ok(Claim::Lost(incumbent)), Some(patience)) => {
                 if !patience.until_gone(&incumbent) {
                     let hints =
@@ -48,13 +51,29 @@ pub(crate) fn run(instance: &Instance, which: &Which, args: Run) -> Result<u8, E
                     return Ok(patience.over(&words::hints(&error, which)));
                 }
             }
+            (Err(error @ Error::Refused { .. }), _) => {
+                words::was_refused(&error, which);
+                return Ok(exit::BUSY);
+            }
+            // It lives, and speaks differently or not at all.
+            (
+                Err(error @ (Error::Protocol { .. } | Error::Disconnected { .. } | Error::NoAnswer { .. })),
+                _,
+            ) => {
+                words::report(&error, which);
+                return Ok(exit::BUSY);
+            }
             (Err(error), _) => return Err(error),
         }
     }
 }
 
-fn claim(instance: &Instance, force: bool) -> Result<Claim, Error> {
-    if force { instance.claim_forced_blocking() } else { instance.claim_blocking() }
+fn claim(instance: &Instance, args: &Run) -> Result<Claim, Error> {
+    match args {
+        Run { replace: true, .. } => takeover::take_over(instance, args),
+        Run { force: true, .. } => instance.claim_forced_blocking(),
+        _ => instance.claim_blocking(),
+    }
 }
 
 /// Another runs already, and that is no failure.
@@ -72,11 +91,15 @@ fn instead(instance: &Instance, incumbent: &Incumbent, args: &Run, which: &Which
     Ok(exit::OK)
 }
 
-/// Another holds it.
-fn refused(incumbent: &Incumbent, which: &Which) -> Result<u8, Error> {
-    let status = incumbent.status_blocking(queue::PATIENCE)?;
+/// Another holds it; `took_over`: since a moment ago, when this one wanted to.
+fn refused(incumbent: &Incumbent, which: &Which, took_over: bool) -> Result<u8, Error> {
+    let mut status = incumbent.status_blocking(queue::PATIENCE)?;
+    // Who is taking over, the holder does not know: the claim lock tells.
+    status.claiming = incumbent.inspect_blocking(queue::GLANCE)?.status().claiming;
     if status.state == State::Draining {
         words::is_stopping(&status, which);
+    } else if took_over {
+        words::was_faster(&status, which);
     } else {
         words::already_running(&status, which);
     }
@@ -91,18 +114,31 @@ fn hold(instance: &Instance, holder: Holder, args: &Run) -> Result<u8, Error> {
     let code = runtime.block_on(async {
         // Whoever has read `holding` may signal.
         let mut signals = Signals::take().map_err(failed)?;
-        holder.set_grace(args.grace);
+        holder.set_grace(args.grace());
+        holder.set_overtime(Some(OVERTIME), || {
+            complain("gateway: did not end within the grace: ended by its answering thread");
+        });
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         complain(&holding(instance, dir, &holder));
         Ok(match printer {
-            Some(printer) => messages::take(&holder, &mut signals, args.grace, printer).await,
+            Some(printer) => messages::take(&holder, &mut signals, args.grace(), printer).await,
             None => child::run(instance, &holder, &mut signals, args).await,
         })
     })?;
+    let code = if code == exit::OK && was_left_alone(&holder) { exit::LEFT_ALONE } else { code };
     if let Err(error) = holder.release_blocking() {
         complain(&format!("warning: `{}` is free again, but {error}", instance.name()));
     }
     Ok(code)
+}
+
+/// Whether it was asked to make room, and nobody is there to take it.
+fn was_left_alone(holder: &Holder) -> bool {
+    let left_alone = holder.stop().is_some_and(|stop| stop.is_replace()) && !holder.has_successor();
+    if left_alone {
+        complain("the one that asked for the place has gone: nobody runs now");
+    }
+    left_alone
 }
 
 fn holding(instance: &Instance, dir: &Path, holder: &Holder) -> String {

@@ -78,6 +78,7 @@ fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -
     let stopped = match incumbent.stop_blocking(&options, |now| shown.show(&who, now)) {
         // It left between the hail and the question.
         Err(Error::Disconnected { .. }) if incumbent.has_gone() => Stopped::Gone,
+        Err(Error::Refused { .. }) if args.force => return force(instance, args),
         stopped => stopped?,
     };
     match stopped {
@@ -113,12 +114,12 @@ fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -
 
 /// How the stop goes, said when it changes.
 #[derive(Default)]
-struct Shown {
+pub(crate) struct Shown {
     last: Option<(String, Option<u64>)>,
 }
 
 impl Shown {
-    fn show(&mut self, who: &str, now: &Stopping) {
+    pub(crate) fn show(&mut self, who: &str, now: &Stopping) {
         let news = (now.note.clone(), now.busy);
         let note_changed = self.last.as_ref().map_or("", |(note, _)| note) != now.note;
         let worth_it =

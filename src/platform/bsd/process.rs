@@ -12,6 +12,11 @@ use crate::process::{Process, ProcessState};
 pub(crate) use super::kqueue::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;
 
+/// The systemd unit that a process is in: there is none.
+pub(crate) fn unit_of(_: u32) -> Option<(String, bool)> {
+    None
+}
+
 /// What is known about the process with this pid; none if there is none.
 ///
 /// # Errors

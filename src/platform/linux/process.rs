@@ -25,7 +25,7 @@ use super::system::{boot_time, proc_is_ours};
 use crate::platform::unix::{exists, is_exhaustion, to_pid};
 use crate::process::Process;
 
-pub(crate) use super::cgroup::is_frozen;
+pub(crate) use super::cgroup::{is_frozen, unit_of};
 pub(crate) use super::lock::shows_posix_lock;
 pub(crate) use super::pidfd::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;
