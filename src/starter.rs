@@ -3,7 +3,7 @@
 //! For people, who look for what starts a program again and again, and for `flapping`, which tells two that do so in
 //! turn from one. Facts of the moment of the claim: a parent may end, and leave the holder to process 1, later. Nothing
 //! of it is proof of anything, and what the system does not tell is missing.
-//! Proven by the tests below.
+//! Proven by the tests below, and by `tests/managers.rs`.
 
 use serde::{Deserialize, Serialize};
 
