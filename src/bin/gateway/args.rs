@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use incumbent::platform_for_gateway as platform;
 
 /// Makes a program the only live instance of itself, provably, and lets others talk to it.
 #[derive(Debug, Parser)]
@@ -72,6 +73,15 @@ pub(crate) struct Run {
     /// `1h30m`) [default: 30s, and what the one that is replaced gives itself]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) grace: Option<Duration>,
+    /// Hold this instance, too, in the same directory: all of them, or none. May be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) also: Vec<String>,
+    /// The signal that asks PROGRAM to stop, by name or number (`TERM`, `INT`, `QUIT`)
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = stop_signal)]
+    pub(crate) stop_signal: i32,
+    /// Hand messages (`gateway send`) to PROGRAM, as JSON lines on its standard input
+    #[arg(long, value_name = "WHERE", requires = "program")]
+    pub(crate) messages: Option<MessagesTo>,
     /// The program to run, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,
@@ -95,6 +105,20 @@ pub(crate) enum IfRunning {
     Ok,
     /// Hand PROGRAM and its arguments to the one that runs, and exit with its answer
     Send,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessagesTo {
+    /// Its standard input, which is a pipe then
+    Stdin,
+}
+
+/// A signal by its name or number.
+fn stop_signal(text: &str) -> Result<i32, String> {
+    platform::signal_number(text).ok_or_else(|| {
+        let shown = incumbent::text::shown(text);
+        format!("`{shown}` is no signal: say TERM, INT, QUIT, HUP, USR1, KILL or another name or number of `kill -l`")
+    })
 }
 
 #[derive(Debug, Clone, Args)]

@@ -86,6 +86,9 @@ pub fn has_descriptors_left(count: usize) -> io::Result<()> {
 /// The signal that lets a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;
 
+/// The signal of Ctrl-Z.
+pub const SUSPEND: i32 = libc::SIGTSTP;
+
 /// Sends a signal to a child that has not been waited for yet, so that its number is still its own.
 ///
 /// # Errors
@@ -124,6 +127,11 @@ pub fn is_ignored(signal: i32) -> bool {
     let answered = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
     answered == 0 && now.sa_sigaction == libc::SIG_IGN
 }
+
+pub use super::children::{
+    Descendant, adopt_orphans, descendants, end_of, is_at_its_terminal, reap, reap_others, signal_group,
+    signal_number, stop_oneself,
+};
 
 static INTERRUPTED_AT_TERMINAL: AtomicBool = AtomicBool::new(false);
 
