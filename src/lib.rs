@@ -53,6 +53,7 @@ mod inspection;
 mod instance;
 mod instance_id;
 mod lag;
+mod log_file;
 mod lossy;
 mod pid_file;
 mod place;

@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{
     args::Run,
-    exit,
+    background, exit,
     output::complain,
     signals::{Caught, Signals},
     times::rounded,
@@ -66,6 +66,7 @@ pub(crate) async fn run(instance: &Instance, holder: &Holder, signals: &mut Sign
     let pid = child.id().unwrap_or(0);
     holder.set_child(Some((pid, &args.program)));
     holder.ready("");
+    background::ready();
     let code = Supervisor { holder, pid, grace: args.grace, phase: Phase::Running, asked: None }
         .supervise(&mut child, signals)
         .await;
@@ -75,7 +76,7 @@ pub(crate) async fn run(instance: &Instance, holder: &Holder, signals: &mut Sign
 
 fn start(instance: &Instance, program: &[OsString]) -> std::io::Result<Child> {
     let mut command = std::process::Command::new(&program[0]);
-    command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
+    command.args(&program[1..]).env("GATEWAY_NAME", instance.name()).env_remove(background::VARIABLE);
     if let Ok(dir) = instance.dir() {
         command.env("GATEWAY_DIR", dir);
     }

@@ -19,7 +19,7 @@ l l.
 69	\fBsend\fR: the holder takes no messages
 73	the directory or its files can't be made or used
 74	\fBsend\fR: the holder could not print the message
-75	another instance holds it or is claiming; \fBstop\fR, \fBwait\fR: still there when the time was up
+75	another instance holds it or is claiming, or it was started too often (\fB\-\-max\-starts\fR); \fBstop\fR, \fBwait\fR: still there when the time was up
 76	\fBrun\fR: deposed
 77	not allowed
 126, 127	\fBrun\fR: PROGRAM can't be run, can't be found
@@ -49,6 +49,9 @@ where it answers
 .TP
 \fINAME\fR.json, \fINAME\fR.history
 what the last holder wrote about itself, and how the ones before it ended
+.TP
+\fINAME\fR.log
+the output of a \fBrun \-\-detach\fR, unless it was redirected to a file
 ";
 
 /// Prints the man page.

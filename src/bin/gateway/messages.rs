@@ -16,7 +16,7 @@ use incumbent::{Holder, Message, text};
 use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{base64, exit, output::complain, signals::Signals, words::say_error};
+use crate::{background, base64, exit, output::complain, signals::Signals, words::say_error};
 
 /// `EX_IOERR` of sysexits.h: the message could not be printed.
 const NOT_PRINTED: i32 = 74;
@@ -67,6 +67,7 @@ pub(crate) async fn take(holder: &Holder, signals: &mut Signals, grace: Duration
     let mut messages = holder.messages();
     let Printer { print, printed } = printer;
     holder.ready("");
+    background::ready();
     let grace = loop {
         tokio::select! {
             biased;

@@ -1,5 +1,7 @@
 //! `run`: become the holder, then run PROGRAM (`child.rs`) or take messages (`messages.rs`).
 //!
+//! `--detach` does all of it in the background (`detach.rs`), and `--max-starts` may refuse or pause (`starts.rs`).
+//!
 //! 1. Claim, on the main thread: who is refused builds no runtime and starts no thread.
 //! 2. Lost, or somebody is in the way: `--wait` waits (`queue.rs`) and claims again, else it is said who is there.
 //! 3. Won: take the signals, say `holding …`, do the work, and release when it is over, before the exit.
@@ -12,26 +14,35 @@ use incumbent::{Claim, Error, Holder, Incumbent, Instance, State, text};
 
 use crate::{
     args::{IfRunning, Run, Which},
-    child, exit,
+    background, child, detach, exit,
     messages::{self, Printer},
     output::complain,
     queue::{self, Patience},
     send,
     signals::{self, Signals},
-    words,
+    starts, words,
 };
 
 /// Becomes the holder, and stays it until its work is over.
 #[allow(clippy::needless_pass_by_value)] // every command is called alike
 pub(crate) fn run(instance: &Instance, which: &Which, args: Run) -> Result<u8, Error> {
+    if args.detach && !background::join(instance)? {
+        return detach::start(instance);
+    }
     let mut patience = args.wait.map(|limit| Patience::new(instance, limit));
     loop {
+        if let Some(code) = starts::refused(instance, which, &args) {
+            return Ok(code);
+        }
         let claim = match &patience {
             Some(patience) => claim(&instance.clone().claim_timeout(patience.claim_timeout()), args.force),
             None => claim(instance, args.force),
         };
         match (claim, &mut patience) {
-            (Ok(Claim::Won(holder)), _) => return hold(instance, holder, &args),
+            (Ok(Claim::Won(holder)), _) => {
+                drop(patience); // and what it shows
+                return hold(instance, holder, &args);
+            }
             (Ok(Claim::Lost(incumbent)), _) if args.if_running != IfRunning::Fail => {
                 return instead(instance, &incumbent, &args, which);
             }
@@ -86,6 +97,7 @@ fn refused(incumbent: &Incumbent, which: &Which) -> Result<u8, Error> {
 /// Holds the instance until the work is over.
 fn hold(instance: &Instance, holder: Holder, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
+    background::won(instance)?;
     let failed = |source| Error::Io { doing: "start the event loop for", path: dir.to_owned(), source };
     let runtime = signals::runtime().map_err(failed)?;
     let code = runtime.block_on(async {
@@ -94,6 +106,9 @@ fn hold(instance: &Instance, holder: Holder, args: &Run) -> Result<u8, Error> {
         holder.set_grace(args.grace);
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         complain(&holding(instance, dir, &holder));
+        if let Some(code) = starts::pause(instance, &holder, &mut signals, args).await {
+            return Ok(code);
+        }
         Ok(match printer {
             Some(printer) => messages::take(&holder, &mut signals, args.grace, printer).await,
             None => child::run(instance, &holder, &mut signals, args).await,
