@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::{
     args::Run,
-    exit,
+    background, exit,
     family::{self, Family},
     holders::Holders,
     messages::Printer,
@@ -95,6 +95,7 @@ pub(crate) async fn run(instance: &Instance, holders: &Holders, signals: &mut Si
     signals.watch_suspensions(how.own_group);
     holders.set_child(Some((child.id(), &args.program)));
     holders.ready("");
+    background::ready();
     let supervisor = Supervisor {
         holders,
         family: Family::new(child.id(), how.own_group, strangers),

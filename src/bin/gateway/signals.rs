@@ -114,6 +114,13 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Waits for the next one that asks to stop; the others are for nobody. Cancel safe.
+    pub(crate) async fn next_stop(&mut self) {
+        while self.next().await.meaning() != Meaning::Stop {}
+    }
+}
+
 async fn received(signal: &mut Option<Signal>) {
     let came = match signal {
         Some(signal) => signal.recv().await.is_some(),

@@ -19,6 +19,8 @@ use rustix::{
     io::Errno,
 };
 
+pub use super::detached;
+
 /// Has the kernel kill the program as soon as the thread that starts it has ended, however it ends.
 ///
 /// Start it on the main thread, or it dies with the thread that did.
