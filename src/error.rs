@@ -5,7 +5,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::{inspection::Inspection, text::shown_path};
+use crate::{flapping::Fight, inspection::Inspection, text::shown_path};
 
 /// Why an operation of this library failed.
 #[derive(Debug)]
@@ -68,6 +68,8 @@ pub enum Error {
         /// Why, in one sentence.
         why: String,
     },
+    /// Two replace each other in turn, and the holder is left alone for a while.
+    Fighting(Box<Fight>),
     /// The holder said that it would stop, and has not.
     StillThere {
         /// Its process; none: it lives in another pid namespace.
@@ -222,6 +224,7 @@ impl fmt::Display for Error {
             Self::Unresponsive(seen) | Self::OtherMachine(seen) => f.write_str(&seen.sentence()),
             Self::Claiming(seen) => f.write_str(&seen.about_the_claim()),
             Self::NotForced { why } => f.write_str(why),
+            Self::Fighting(fight) => write!(f, "not taken over: {}", fight.sentence()),
             Self::StillThere { pid, waited } => {
                 let who = pid.map_or_else(
                     || "the holder, in another pid namespace,".to_owned(),

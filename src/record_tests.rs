@@ -31,6 +31,13 @@ pub(crate) fn sample() -> Record {
         instance_id: InstanceId::from_bytes([7; 16]),
         endpoint: Some("/srv/state/gateway.sock".into()),
         child: Some(Child { pid: 4243, command: vec!["sleep".into(), "9".into()] }),
+        started_by: Some(Starter {
+            pid: Some(1),
+            name: Some("systemd".into()),
+            start_ticks: Some(3),
+            unit: Some("gateway.service".into()),
+            session: Some(4242),
+        }),
         started_at_us: 1_795_482_123_456_000,
         ended_at_us: None,
         end: None,

@@ -33,9 +33,11 @@ pub(crate) use unix::{
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
     most_descriptors,
     owned::Owned,
+    parent,
     per_process::PerProcess,
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
+    session,
     socket::{
         Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
         listen_on, means_nobody, rename_into_place,

@@ -153,6 +153,18 @@ pub(crate) fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The process that started this one, or was given it when that one ended; none: it is outside of this pid namespace.
+pub(crate) fn parent() -> Option<u32> {
+    rustix::process::getppid().and_then(|pid| pid.as_raw_nonzero().get().try_into().ok())
+}
+
+/// The session of this process, by the process that began it; none: that one is outside of this pid namespace.
+pub(crate) fn session() -> Option<u32> {
+    // getsid(2) answers 0 for it, which rustix would take for a pid.
+    let session = nix::unistd::getsid(None).ok()?.as_raw();
+    u32::try_from(session).ok().filter(|&session| session > 0)
+}
+
 /// How many descriptors this process may have at once; none: as many as it likes (getrlimit(2), `RLIMIT_NOFILE`).
 pub(crate) fn most_descriptors() -> Option<usize> {
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;

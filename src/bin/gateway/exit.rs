@@ -37,6 +37,7 @@ pub(crate) fn of(error: &Error) -> u8 {
         | Error::Claiming(_)
         | Error::OtherMachine(_)
         | Error::NotForced { .. }
+        | Error::Fighting(_)
         | Error::StillThere { .. } => BUSY,
         Error::Refused { why: Refusal::NoMessages, .. } => NO_MESSAGES,
         Error::Refused { .. } => BUSY,

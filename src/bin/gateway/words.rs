@@ -10,8 +10,8 @@ use std::{
 };
 
 use incumbent::{
-    DirectoryFault, Doubt, Error, Inspection, Instance, Process, ProcessState, Refusal, State, Status,
-    platform_for_gateway as platform, text,
+    DirectoryFault, Doubt, Error, Fight, Inspection, Instance, Process, ProcessState, Refusal, Side, Starter,
+    State, Status, platform_for_gateway as platform, text,
 };
 
 use crate::{
@@ -152,6 +152,7 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
         Error::Refused { why: Refusal::NotAllowed, .. } => {
             vec!["ask as the user who holds it, or as root".to_owned()]
         }
+        Error::Fighting(fight) => about_the_fight(fight, which),
         Error::StillThere { .. } => vec![
             format!("`{}` ends it, and goes on", run_again(which, "--force")),
             format!("`{}` says how it is", command_line(which, "status")),
@@ -162,6 +163,23 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
             format!("`{}` shows all that is known", command_line(which, "doctor")),
         ],
     }
+}
+
+/// Two replace each other in turn: one of them has to give it up.
+fn about_the_fight(fight: &Fight, which: &Which) -> Vec<String> {
+    let of = |side: &Side| match &side.started_by {
+        Some(Starter { unit: Some(unit), name: Some(name), pid, .. }) if name == "systemd" => {
+            let user = if *pid == Some(1) { "" } else { "--user " };
+            format!("`systemctl {user}disable --now {}`", text::quoted(unit.as_ref()))
+        }
+        Some(starter) => format!("stop {}", starter.words()),
+        None => format!("stop what starts pid {}", side.pid),
+    };
+    vec![
+        format!("let one of them give it up for good: {}, or {}", of(&fight.other), of(&fight.me)),
+        format!("`{}` takes its place all the same", run_again(which, "--force")),
+        format!("without that, it is refused for {} more", text::duration(times::rounded(fight.left))),
+    ]
 }
 
 /// What helps in the situation that was found.
