@@ -55,6 +55,7 @@ mod inspection;
 mod instance;
 mod instance_id;
 mod lag;
+mod log_file;
 mod lossy;
 mod overtime;
 mod pid_file;

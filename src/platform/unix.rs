@@ -4,6 +4,7 @@
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
 pub(crate) mod children;
+pub mod detached;
 pub(crate) mod files;
 pub mod for_gateway;
 pub(crate) mod locks;

@@ -5,6 +5,8 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use incumbent::platform_for_gateway as platform;
 
+use crate::starts::{self, Limit};
+
 /// Makes a program the only live instance of itself, provably, and lets others talk to it.
 #[derive(Debug, Parser)]
 #[command(name = "gateway", version, max_term_width = 100, propagate_version = true)]
@@ -82,6 +84,13 @@ pub(crate) struct Run {
     /// Hand messages (`gateway send`) to PROGRAM, as JSON lines on its standard input
     #[arg(long, value_name = "WHERE", requires = "program")]
     pub(crate) messages: Option<MessagesTo>,
+    /// Return when it is ready, and leave it in the background; its output goes to NAME.log unless it is redirected to a
+    /// file
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Refuse (75) to start more than N times within DUR (`5/2m`), and pause before the third start and later ones
+    #[arg(long, value_name = "N/DUR", value_parser = starts::limit)]
+    pub(crate) max_starts: Option<Limit>,
     /// The program to run, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,
@@ -202,7 +211,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
 
 /// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let too_long = || {
         let shown = incumbent::text::shown(text);
         format!("`{shown}` is more than a year: say at most {}h", LONGEST.as_secs() / 3600)

@@ -25,7 +25,7 @@ use tokio::{
 
 use crate::{
     args::Run,
-    exit,
+    background, exit,
     family::{self, Family},
     holders::Holders,
     messages::Printer,
@@ -95,6 +95,7 @@ pub(crate) async fn run(instance: &Instance, holders: &Holders, signals: &mut Si
     signals.watch_suspensions(how.own_group);
     holders.set_child(Some((child.id(), &args.program)));
     holders.ready("");
+    background::ready();
     let supervisor = Supervisor {
         holders,
         family: Family::new(child.id(), how.own_group, strangers),
@@ -265,14 +266,15 @@ impl Supervisor<'_> {
         if matches!(phase, Phase::Killed { .. } | Phase::Clearing { .. }) {
             return phase;
         }
+        let is_terminate = caught.number == SignalKind::terminate().as_raw_value();
+        let number = if is_terminate { self.args.stop_signal } else { caught.number };
         if !(caught.from_terminal && platform::shares_group(self.family.child())) {
-            let is_terminate = caught.number == SignalKind::terminate().as_raw_value();
-            self.family.signal(if is_terminate { self.args.stop_signal } else { caught.number });
+            self.family.signal(number);
         }
         match phase {
             Phase::Running => {
                 let grace = self.args.grace();
-                self.say_stopping(&caught.name(), grace);
+                self.say_stopping(&platform::signal_name(number), grace);
                 Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
             }
             phase => phase,

@@ -13,11 +13,7 @@ use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    base64, exit,
-    holders::Holders,
-    output::complain,
-    signals::{Meaning, Signals},
-    words::say_error,
+    background, base64, exit, holders::Holders, output::complain, signals::Signals, words::say_error,
 };
 
 /// `EX_IOERR` of sysexits.h: the message could not be printed.
@@ -81,10 +77,11 @@ pub(crate) async fn take(holder: &Holders, signals: &mut Signals, grace: Duratio
     let mut messages = holder.messages();
     let Printer { print, printed } = printer;
     holder.ready("");
+    background::ready();
     let grace = loop {
         tokio::select! {
             biased;
-            caught = signals.next() => if caught.meaning() == Meaning::Stop { break grace },
+            () = signals.next_stop() => break grace,
             stop = holder.stop_requested() => break stop.grace(),
             () = holder.deposed() => {
                 say_error("another process holds the instance now");

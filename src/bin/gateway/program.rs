@@ -16,7 +16,7 @@ use std::{
 
 use incumbent::{Instance, platform_for_gateway as platform, text};
 
-use crate::{exit, words::say_error};
+use crate::{background, exit, words::say_error};
 
 /// How it is started.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,7 @@ pub(crate) fn start(instance: &Instance, program: &[OsString], how: How) -> io::
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_managers(name)) {
         command.env_remove(name);
     }
+    command.env_remove(background::VARIABLE);
     if how.own_group {
         command.process_group(0);
     }

@@ -1,5 +1,7 @@
 //! `run`: become the holder, then run PROGRAM (`child.rs`) or take messages (`messages.rs`).
 //!
+//! `--detach` does all of it in the background (`detach.rs`), and `--max-starts` may refuse or pause (`starts.rs`).
+//!
 //! 1. Claim, on the main thread: who is refused builds no runtime and starts no thread.
 //! 2. Lost, or somebody is in the way: `--wait` waits (`queue.rs`) and claims again, else it is said who is there.
 //! 3. Won: take the signals, say `holding …`, do the work, and release when it is over, before the exit.
@@ -12,14 +14,14 @@ use incumbent::{Claim, Error, Incumbent, Instance, State, text};
 
 use crate::{
     args::{IfRunning, Run, Which},
-    child, exit,
+    background, child, detach, exit,
     holders::{self, Holders, InTheWay},
     messages::{self, Printer},
     output::complain,
     queue::{self, Patience},
     send,
     signals::{self, Signals},
-    takeover, words,
+    starts, takeover, words,
 };
 
 /// What PROGRAM's end may take beyond its grace, when it was killed, before the answering thread ends all of it.
@@ -30,15 +32,24 @@ const OVERTIME: Duration = Duration::from_secs(1);
 pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
     let instances = holders::together(which, &args.also)?;
     let instance = crate::instance(which)?;
+    if args.detach && !background::join(&instance)? {
+        return detach::start(&instance);
+    }
     let mut patience = args.wait.map(|limit| Patience::new(&instance, limit));
     loop {
+        if let Some(code) = starts::refused(&instance, which, &args) {
+            return Ok(code);
+        }
         let timeout = patience.as_ref().map(Patience::claim_timeout);
         let claimed = holders::claim_all(which, &instances, |instance| match timeout {
             Some(timeout) => claim(&instance.clone().claim_timeout(timeout), &args),
             None => claim(instance, &args),
         });
         let InTheWay { which, why } = match claimed {
-            Ok(holders) => return hold(&instance, holders, &args),
+            Ok(holders) => {
+                drop(patience); // and what it shows
+                return hold(&instance, holders, &args);
+            }
             Err(in_the_way) => *in_the_way,
         };
         match (why, &mut patience) {
@@ -117,6 +128,7 @@ fn refused(incumbent: &Incumbent, which: &Which, took_over: bool) -> Result<u8, 
 /// Holds the instance until the work is over.
 fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
+    background::won(instance)?;
     let failed = |source| Error::Io { doing: "start the event loop for", path: dir.to_owned(), source };
     let runtime = signals::runtime().map_err(failed)?;
     let code = runtime.block_on(async {
@@ -128,6 +140,9 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
         });
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         complain(&holding(instance, dir, &holders));
+        if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
+            return Ok(code);
+        }
         Ok(match printer {
             Some(printer) => messages::take(&holders, &mut signals, args.grace(), printer).await,
             None => child::run(instance, &holders, &mut signals, args).await,

@@ -39,11 +39,6 @@ impl Caught {
             _ => Meaning::Tell,
         }
     }
-
-    /// Its name: `SIGTERM`.
-    pub(crate) fn name(self) -> String {
-        platform::signal_name(self.number)
-    }
 }
 
 /// The signals, taken; those that are ignored are none.
@@ -111,6 +106,13 @@ impl Signals {
         };
         let from_terminal = kind == SignalKind::interrupt() && platform::was_interrupted_at_terminal();
         Caught { number: kind.as_raw_value(), from_terminal }
+    }
+}
+
+impl Signals {
+    /// Waits for the next one that asks to stop; the others are for nobody. Cancel safe.
+    pub(crate) async fn next_stop(&mut self) {
+        while self.next().await.meaning() != Meaning::Stop {}
     }
 }
 
