@@ -30,6 +30,10 @@ impl Holder {
         Self { held }
     }
 
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// Says that the program is ready, and a note that `status` shows.
     pub fn ready(&self, note: impl Into<String>) {
         self.show(|face| {

@@ -58,6 +58,10 @@ impl Held {
             instance_id: id,
             endpoint: Some(place.socket()),
             child: None,
+            left_behind: match past {
+                Past::Record(past) => past.unfinished_child(),
+                Past::None | Past::Broken(_) => None,
+            },
             started_at_us,
             ended_at_us: None,
             end: None,

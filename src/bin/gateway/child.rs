@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incumbent::{Holder, Instance, Stop, platform_for_gateway as platform, text};
+use incumbent::{
+    ChildLock, ChildLockOptions, Holder, Instance, Stop, platform_for_gateway as platform, text,
+};
 use tokio::{
     process::{Child, Command},
     signal::unix::SignalKind,
@@ -30,6 +32,7 @@ use crate::{
     args::Run,
     exit,
     output::complain,
+    predecessor,
     signals::{Caught, Signals},
     times::rounded,
     words::say_error,
@@ -59,10 +62,16 @@ enum Event {
 
 /// Runs the program to its end. The exit code.
 pub(crate) async fn run(instance: &Instance, holder: &Holder, signals: &mut Signals, args: &Run) -> u8 {
-    let mut child = match start(instance, &args.program) {
+    let options = ChildLockOptions::default().grace(args.grace);
+    let lock = match predecessor::gone(holder, signals, options).await {
+        Ok(lock) => lock,
+        Err(code) => return code,
+    };
+    let mut child = match start(instance, &args.program, &lock) {
         Ok(child) => child,
         Err(error) => return cannot_start(&args.program[0], &error),
     };
+    drop(lock); // the child and what it starts have it now
     let pid = child.id().unwrap_or(0);
     holder.set_child(Some((pid, &args.program)));
     holder.ready("");
@@ -73,13 +82,14 @@ pub(crate) async fn run(instance: &Instance, holder: &Holder, signals: &mut Sign
     code
 }
 
-fn start(instance: &Instance, program: &[OsString]) -> std::io::Result<Child> {
+fn start(instance: &Instance, program: &[OsString], lock: &ChildLock) -> std::io::Result<Child> {
     let mut command = std::process::Command::new(&program[0]);
     command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
     if let Ok(dir) = instance.dir() {
         command.env("GATEWAY_DIR", dir);
     }
     platform::die_with_parent(&mut command);
+    lock.pass_to(&mut command);
     Command::from(command).kill_on_drop(true).spawn()
 }
 

@@ -34,6 +34,8 @@ pub(crate) fn of(error: &Error) -> u8 {
         Error::Unresponsive(_) | Error::Claiming(_) | Error::OtherMachine(_) | Error::NotForced { .. } => {
             BUSY
         }
+        Error::LeftBehind { .. } => BUSY,
+        Error::NotHolding => DEPOSED,
         Error::Refused { why: Refusal::NoMessages, .. } => NO_MESSAGES,
         Error::Refused { .. } => BUSY,
         Error::NoAnswer { .. } | Error::Disconnected { .. } | Error::Protocol { .. } => NO_ANSWER,

@@ -20,6 +20,7 @@ mod man;
 mod messages;
 mod output;
 mod ping;
+mod predecessor;
 mod queue;
 mod run;
 mod send;

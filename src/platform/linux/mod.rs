@@ -1,5 +1,6 @@
 //! Linux.
 mod cgroup;
+mod keepers;
 mod lock;
 mod magic;
 mod pidfd;
