@@ -49,6 +49,9 @@ where it answers
 .TP
 \fINAME\fR.json, \fINAME\fR.history
 what the last holder wrote about itself, and how the ones before it ended
+.TP
+\fINAME\fR.child
+what PROGRAM, and all that it starts, keep locked: the next PROGRAM starts when nobody does
 ";
 
 /// Prints the man page.
