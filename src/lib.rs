@@ -35,6 +35,7 @@
 
 mod answer;
 mod blocking;
+mod child_lock;
 mod claim;
 mod connection;
 mod contender;
@@ -80,8 +81,9 @@ mod won;
 #[doc(hidden)]
 pub use platform::for_gateway as platform_for_gateway;
 
+pub use child_lock::{ChildLock, ChildLockOptions};
 pub use claim::Claim;
-pub use error::{DirectoryFault, Error, Refusal};
+pub use error::{DirectoryFault, Error, Refusal, StillThere};
 pub use evidence::Evidence;
 pub use flapping::{Fight, Side};
 pub use found::Found;

@@ -64,6 +64,10 @@ impl Held {
             endpoint: Some(place.socket()),
             child: None,
             started_by: Some(Starter::of_this()),
+            left_behind: match past {
+                Past::Record(past) => past.unfinished_child(),
+                Past::None | Past::Broken(_) => None,
+            },
             started_at_us,
             ended_at_us: None,
             end: None,

@@ -6,6 +6,7 @@
 pub(crate) mod children;
 pub mod detached;
 pub(crate) mod files;
+pub(crate) mod flock;
 pub mod for_gateway;
 pub(crate) mod locks;
 pub(crate) mod owned;

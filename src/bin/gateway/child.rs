@@ -30,6 +30,7 @@ use crate::{
     holders::Holders,
     messages::Printer,
     output::complain,
+    predecessor,
     program::{self, How},
     signals::{Caught, Meaning, Signals},
     times::rounded,
@@ -76,14 +77,19 @@ enum Event {
 
 /// Runs the program to its end. The exit code.
 pub(crate) async fn run(instance: &Instance, holders: &Holders, signals: &mut Signals, args: &Run) -> u8 {
+    let locks = match predecessor::gone(holders, signals, args).await {
+        Ok(locks) => locks,
+        Err(code) => return code,
+    };
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
     let strangers = Family::before_the_start();
     let started = signal(SignalKind::child())
-        .and_then(|ends| program::start(instance, &args.program, how).map(|child| (ends, child)));
+        .and_then(|ends| program::start(instance, &args.program, how, &locks).map(|child| (ends, child)));
     let (ends, mut child) = match started {
         Ok(started) => started,
         Err(error) => return program::cannot_start(&args.program[0], &error),
     };
+    drop(locks); // the child and what it starts have them now
     let messages = child.stdin.take().map(|stdin| (holders.messages(), Printer::on(stdin)));
     let messages = match messages.map(|(messages, printer)| Ok((messages, printer?))).transpose() {
         Ok(messages) => messages,

@@ -25,6 +25,7 @@ mod messages;
 mod news;
 mod output;
 mod ping;
+mod predecessor;
 mod program;
 mod queue;
 mod run;

@@ -14,7 +14,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use incumbent::{Instance, platform_for_gateway as platform, text};
+use incumbent::{ChildLock, Instance, platform_for_gateway as platform, text};
 
 use crate::{background, exit, words::say_error};
 
@@ -28,7 +28,12 @@ pub(crate) struct How {
 }
 
 /// Starts it, on the main thread: it is killed when the thread ends that started it.
-pub(crate) fn start(instance: &Instance, program: &[OsString], how: How) -> io::Result<Child> {
+pub(crate) fn start(
+    instance: &Instance,
+    program: &[OsString],
+    how: How,
+    locks: &[ChildLock],
+) -> io::Result<Child> {
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
     if let Ok(dir) = instance.dir() {
@@ -45,6 +50,9 @@ pub(crate) fn start(instance: &Instance, program: &[OsString], how: How) -> io::
         command.stdin(Stdio::piped());
     }
     platform::die_with_parent(&mut command);
+    for lock in locks {
+        lock.pass_to(&mut command);
+    }
     command.spawn()
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use incumbent::{
     DirectoryFault, Doubt, Error, Fight, Inspection, Instance, Process, ProcessState, Refusal, Side, Starter,
-    State, Status, platform_for_gateway as platform, text,
+    State, Status, StillThere, platform_for_gateway as platform, text,
 };
 
 use crate::{
@@ -157,7 +157,8 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
             format!("`{}` ends it, and goes on", run_again(which, "--force")),
             format!("`{}` says how it is", command_line(which, "status")),
         ],
-        Error::Refused { .. } | Error::TooLong { .. } => Vec::new(),
+        Error::LeftBehind { .. } => about_leftovers(error),
+        Error::Refused { .. } | Error::TooLong { .. } | Error::NotHolding => Vec::new(),
         _ => vec![
             format!("`{}` says how it is", command_line(which, "status")),
             format!("`{}` shows all that is known", command_line(which, "doctor")),
@@ -226,6 +227,23 @@ fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
         _ => hints.push(format!("`{}` ends it", command_line(which, "stop --force"))),
     }
     hints
+}
+
+/// What helps against something that an earlier PROGRAM left behind, or that keeps its lock from being taken.
+pub(crate) fn about_leftovers(error: &Error) -> Vec<String> {
+    match error {
+        Error::LeftBehind { path, why: StillThere::Unseen, .. } => {
+            vec![format!("`fuser -v {}`, as root and outside of a container, names it", shell(path))]
+        }
+        Error::LeftBehind { processes, why: StillThere::NotAllowed, .. } => {
+            let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+            vec![format!("as root, or as the user whose it is: `kill {}`", pids.join(" "))]
+        }
+        Error::LeftBehind { processes, .. } => processes.iter().filter_map(how_to_go_on).collect(),
+        Error::InTheWay { path, .. } => vec![move_away(path)],
+        Error::Io { path, source, .. } => about_system(path, source.kind()),
+        _ => Vec::new(),
+    }
 }
 
 /// How a process goes on that cannot run.
