@@ -45,8 +45,8 @@ pub(crate) async fn gone(
             }
             lock = &mut lock => break lock,
             what = changed(&mut seen, began) => {
+                holder.set_note(what.as_str()); // before it is said: who has read it may ask
                 complain(&what);
-                holder.set_note(what);
                 said = true;
             }
         }
