@@ -20,6 +20,7 @@ use std::{
 use crate::{
     held::Held,
     instance_id::InstanceId,
+    overtime,
     platform::{self, PerProcess, Waker, Wakes},
     serve::{Attended, Served},
     tick,
@@ -151,7 +152,9 @@ impl Thread {
             // Ticks that were missed (a suspended machine) are not made up for.
             self.next_tick = now + TICK;
         }
-        let mut next = (!idle).then_some(self.next_tick);
+        let held = shared().held.clone();
+        let overtime = overtime::enforce(&held);
+        let mut next = (!idle).then_some(self.next_tick).into_iter().chain(overtime).min();
         if self.wakes.is_none() {
             next = Some(now + Duration::from_millis(20)); // no descriptor was left for a waker
         }

@@ -1,13 +1,28 @@
-//! The decisions of a claim, and nothing else: from what was observed to the next step.
+//! The decisions of a claim and of a takeover, and nothing else: from what was observed to the next step.
 //!
 //! Pure functions without I/O, clocks or state, so that a model checker can drive them through every interleaving of
-//! contenders, kills, stops and lost locks. `claim.rs` carries the steps out; the numbers are those of its prose.
+//! contenders, kills, stops and lost locks. `contender.rs` carries the steps out; the numbers are those of `claim.rs`.
 //!
 //! The rules behind the tables:
-//! - a pong loses; nothing else does (a lost claim names a living incumbent);
+//! - a pong loses a claim, and a takeover when it is another's than the one to be replaced; nothing else does;
 //! - silence is never death: who listens lives, so *can't tell*, even when the instance lock is free;
 //! - winning takes both locks, a hail under both of them that met no living listener, and both taken anew at the end;
-//! - whatever is let go of is let go of together: to keep one lock while retrying the other livelocks.
+//! - a claim lets go of both locks together: to keep one while retrying the other livelocks;
+//! - a takeover keeps the claim lock from before the asking to the end, so that nobody overtakes it; it lets go of the
+//!   instance lock alone, which a holder's tick may have to take back;
+//! - a holder that was asked has gone when its connection or its process has ended **and** its instance lock is free.
+
+/// What a contender is after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Goal {
+    /// The instance, if nobody holds it.
+    Claim,
+    /// The instance, also if somebody holds it.
+    Takeover {
+        /// A holder that cannot be asked, or does not go, is to be ended.
+        force: bool,
+    },
+}
 
 /// What a hail met: on the path, and then on the abstract name if the path gave no pong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +59,32 @@ pub(crate) enum AbstractName {
     Met(Hailed),
 }
 
+/// What came of asking the holder to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Asked {
+    /// It goes.
+    Acknowledged,
+    /// It does not, and says why.
+    Refused,
+    /// It is not the holder that was to be replaced: another has come in its place.
+    Another,
+    /// Its connection ended, or no answer came.
+    Nothing,
+}
+
+/// What a wake-up found while the end of a holder that was asked is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Awaited {
+    /// Its connection or process has ended, and the instance lock is ours.
+    Free,
+    /// It is there.
+    StillThere,
+    /// The path names another file now: its claim lock is wanted, too.
+    Moved,
+    /// The connection has ended, and the instance lock is somebody's.
+    Busy,
+}
+
 /// What the record of the last holder says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LastHolder {
@@ -64,6 +105,16 @@ pub(crate) enum Seen {
     ClaimLock(Lock),
     /// 3. The instance lock.
     InstanceLock(Lock),
+    /// Takeover: the hail with the claim lock in hand.
+    HailedToAsk(Hailed),
+    /// Takeover: what the holder answered.
+    Asked(Asked),
+    /// Takeover: a wake-up.
+    Awaited(Awaited),
+    /// Takeover: the claim lock of the file that the path names now.
+    Followed(Lock),
+    /// Takeover: the owner of the instance lock was ended, or nobody owned it any more.
+    Forced,
     /// 4. The hail under both locks.
     HailedAgain(Hailed),
     /// 5. The abstract name.
@@ -85,6 +136,18 @@ pub(crate) enum Step {
     TakeClaimLock,
     /// 3. Try the instance lock.
     TakeInstanceLock,
+    /// Takeover: hail with the claim lock in hand.
+    HailToAsk,
+    /// Takeover: ask the holder to make room.
+    Ask,
+    /// Takeover: wait for its end, or for anything else that happens.
+    AwaitEnd,
+    /// Takeover: take the claim lock of the file that the path names now, and let go of the old one then.
+    FollowPath,
+    /// Takeover: end the owner of the instance lock.
+    Force,
+    /// Takeover: let go of everything but the claim lock, wait a moment, and try the claim lock again.
+    PauseClaiming,
     /// 4. Hail under both locks.
     HailAgain,
     /// 5. Take the abstract name.
@@ -116,34 +179,71 @@ pub(crate) enum Up {
     Unresponsive,
     /// The last holder is on another machine.
     OtherMachine,
+    /// The holder does not make room, and says why.
+    Refused,
+    /// The holder said that it goes, and did not.
+    StillThere,
 }
 
-/// The next step of a claim, after `seen`; `overdue`: its deadline has passed.
+/// The next step towards `goal`, after `seen`; `overdue`: the deadline of what is going on has passed.
 ///
-/// The steps follow each other in one order only, so what was observed last says where the claim stands.
-pub(crate) fn next(seen: Seen, overdue: bool) -> Step {
-    let again_or = |up| if overdue { Step::Give(up) } else { Step::Pause };
+/// The steps follow each other in one order only, so what was observed last says where the contender stands.
+pub(crate) fn next(goal: Goal, seen: Seen, overdue: bool) -> Step {
+    let claims = goal == Goal::Claim;
+    let force = goal == Goal::Takeover { force: true };
+    let pause = if claims { Step::Pause } else { Step::PauseClaiming };
+    let again_or = |up| match () {
+        () if !overdue => pause,
+        () if force => Step::Force,
+        () => Step::Give(up),
+    };
     match seen {
         Seen::Nothing => Step::Hail,
 
         // Silence is remembered by step 4, which asks again under the locks.
-        Seen::Hailed(Hailed::Pong) => Step::Give(Up::Lost),
+        Seen::Hailed(Hailed::Pong) if claims => Step::Give(Up::Lost),
+        Seen::Hailed(Hailed::Pong) => Step::TakeClaimLock,
         Seen::Hailed(Hailed::Nobody | Hailed::Orphan | Hailed::Silent | Hailed::Stranger) => {
             Step::TakeClaimLock
         }
 
-        Seen::ClaimLock(Lock::Taken) => Step::TakeInstanceLock,
-        Seen::ClaimLock(Lock::Busy) => again_or(Up::Claiming),
+        Seen::ClaimLock(Lock::Taken) if claims => Step::TakeInstanceLock,
+        Seen::ClaimLock(Lock::Taken) => Step::HailToAsk,
+        Seen::ClaimLock(Lock::Busy) if overdue => Step::Give(Up::Claiming),
+        Seen::ClaimLock(Lock::Busy) => Step::Pause,
+
+        Seen::HailedToAsk(Hailed::Pong) => Step::Ask,
+        Seen::HailedToAsk(Hailed::Nobody | Hailed::Orphan | Hailed::Silent | Hailed::Stranger) => {
+            Step::TakeInstanceLock
+        }
+        Seen::Asked(Asked::Acknowledged) => Step::AwaitEnd,
+        Seen::Asked(Asked::Refused) if force => Step::Force,
+        Seen::Asked(Asked::Refused) => Step::Give(Up::Refused),
+        Seen::Asked(Asked::Another) => Step::Give(Up::Lost),
+        Seen::Asked(Asked::Nothing) => again_or(Up::Unresponsive),
+
+        Seen::Awaited(Awaited::Free) => Step::HailAgain,
+        // Who has the lock, if not the one that was asked, a hail tells.
+        Seen::Awaited(Awaited::Busy) | Seen::Forced => Step::HailToAsk,
+        Seen::Awaited(Awaited::Moved) if !overdue => Step::FollowPath,
+        Seen::Awaited(Awaited::StillThere) | Seen::Followed(_) if !overdue => Step::AwaitEnd,
+        Seen::Awaited(Awaited::StillThere | Awaited::Moved) | Seen::Followed(_) => again_or(Up::StillThere),
 
         Seen::InstanceLock(Lock::Taken) => Step::HailAgain,
         Seen::InstanceLock(Lock::Busy) => again_or(Up::Unresponsive),
 
         Seen::HailedAgain(Hailed::Pong) => Step::Give(Up::Lost),
-        Seen::HailedAgain(Hailed::Silent) => again_or(Up::Unresponsive),
+        // Not to be forced: the lock is free, so that nobody is proven to be the holder who could be ended.
+        Seen::HailedAgain(Hailed::Silent) | Seen::AbstractName(AbstractName::Met(Hailed::Silent)) => {
+            if overdue {
+                Step::Give(Up::Unresponsive)
+            } else {
+                pause
+            }
+        }
         Seen::HailedAgain(Hailed::Nobody | Hailed::Orphan | Hailed::Stranger) => Step::TakeAbstractName,
 
         Seen::AbstractName(AbstractName::Met(Hailed::Pong)) => Step::Give(Up::Lost),
-        Seen::AbstractName(AbstractName::Met(Hailed::Silent)) => again_or(Up::Unresponsive),
         // Not to be had: the instance is held without it, and the tick tries again. Nobody listens at a name that is
         // bound: somebody keeps the socket of one that has released, or never listened.
         Seen::AbstractName(
@@ -244,7 +344,7 @@ mod tests {
                 Seen::HailedAgain(Hailed::Pong),
                 Seen::AbstractName(AbstractName::Met(Hailed::Pong)),
             ] {
-                assert_eq!(next(seen, overdue), Step::Give(Up::Lost));
+                assert_eq!(next(Goal::Claim, seen, overdue), Step::Give(Up::Lost));
             }
         }
     }
@@ -253,72 +353,127 @@ mod tests {
     fn a_living_listener_that_is_silent_is_never_succeeded() {
         for seen in [Seen::HailedAgain(Hailed::Silent), Seen::AbstractName(AbstractName::Met(Hailed::Silent))]
         {
-            assert_eq!(next(seen, false), Step::Pause);
-            assert_eq!(next(seen, true), Step::Give(Up::Unresponsive));
+            assert_eq!(next(Goal::Claim, seen, false), Step::Pause);
+            assert_eq!(next(Goal::Claim, seen, true), Step::Give(Up::Unresponsive));
+            let asks = Goal::Takeover { force: false };
+            assert_eq!(next(asks, seen, false), Step::PauseClaiming);
+            assert_eq!(next(asks, seen, true), Step::Give(Up::Unresponsive));
         }
     }
 
     #[test]
     fn an_orphan_stops_nobody() {
         for overdue in [false, true] {
-            assert_eq!(next(Seen::Hailed(Hailed::Orphan), overdue), Step::TakeClaimLock);
-            assert_eq!(next(Seen::HailedAgain(Hailed::Orphan), overdue), Step::TakeAbstractName);
+            assert_eq!(next(Goal::Claim, Seen::Hailed(Hailed::Orphan), overdue), Step::TakeClaimLock);
+            assert_eq!(next(Goal::Claim, Seen::HailedAgain(Hailed::Orphan), overdue), Step::TakeAbstractName);
             let met = AbstractName::Met(Hailed::Orphan);
-            assert_eq!(next(Seen::AbstractName(met), overdue), Step::ReadRecord);
+            assert_eq!(next(Goal::Claim, Seen::AbstractName(met), overdue), Step::ReadRecord);
+        }
+    }
+
+    /// Everything that can be observed after a step.
+    fn all_after(step: Step) -> Vec<Seen> {
+        const LOCK: [Lock; 3] = [Lock::Taken, Lock::Busy, Lock::Moved];
+        match step {
+            Step::Hail => HAILED.map(Seen::Hailed).into(),
+            Step::TakeClaimLock | Step::PauseClaiming => LOCK.map(Seen::ClaimLock).into(),
+            Step::TakeInstanceLock => LOCK.map(Seen::InstanceLock).into(),
+            Step::HailToAsk => HAILED.map(Seen::HailedToAsk).into(),
+            Step::Ask => {
+                [Asked::Acknowledged, Asked::Refused, Asked::Another, Asked::Nothing].map(Seen::Asked).into()
+            }
+            Step::AwaitEnd => {
+                [Awaited::Free, Awaited::StillThere, Awaited::Moved, Awaited::Busy].map(Seen::Awaited).into()
+            }
+            Step::FollowPath => LOCK.map(Seen::Followed).into(),
+            Step::Force => vec![Seen::Forced],
+            Step::HailAgain => HAILED.map(Seen::HailedAgain).into(),
+            Step::TakeAbstractName => HAILED
+                .map(|met| Seen::AbstractName(AbstractName::Met(met)))
+                .into_iter()
+                .chain([Seen::AbstractName(AbstractName::Taken)])
+                .collect(),
+            Step::ReadRecord => {
+                [LastHolder::Settled, LastHolder::OnAnotherMachine].map(Seen::LastHolder).into()
+            }
+            Step::Bind => vec![Seen::Bound],
+            Step::CheckAgain => LOCK.map(Seen::Checked).into(),
+            Step::Pause | Step::StartOver => vec![Seen::Nothing],
+            Step::Answer | Step::Give(_) => vec![],
+        }
+    }
+
+    /// Follows every observation that is new on its way; calls `at` with each step and all that was seen before it.
+    fn walk(goal: Goal, overdue: bool, way: &mut Vec<Seen>, at: &mut impl FnMut(Step, &[Seen])) {
+        let Some(&seen) = way.last() else { return };
+        let step = next(goal, seen, overdue);
+        at(step, way);
+        for seen in all_after(step) {
+            if !way.contains(&seen) {
+                way.push(seen);
+                walk(goal, overdue, way, at);
+                way.pop();
+            }
+        }
+    }
+
+    const GOALS: [Goal; 3] = [Goal::Claim, Goal::Takeover { force: false }, Goal::Takeover { force: true }];
+
+    #[test]
+    fn every_way_to_answer_takes_both_locks_twice_and_a_hail_between() {
+        for goal in GOALS {
+            let mut found = 0;
+            walk(goal, true, &mut vec![Seen::Nothing], &mut |step, way| {
+                if step != Step::Answer {
+                    return;
+                }
+                found += 1;
+                let last = |wanted: fn(&Seen) -> bool| way.iter().rposition(wanted);
+                let order = [
+                    last(|s| matches!(s, Seen::ClaimLock(Lock::Taken))),
+                    last(|s| matches!(s, Seen::InstanceLock(Lock::Taken) | Seen::Awaited(Awaited::Free))),
+                    last(|s| matches!(s, Seen::HailedAgain(_))),
+                    last(|s| matches!(s, Seen::AbstractName(_))),
+                    last(|s| matches!(s, Seen::Bound)),
+                    last(|s| matches!(s, Seen::Checked(Lock::Taken))),
+                ];
+                assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{goal:?} {way:?}");
+            });
+            match goal {
+                // Hails that go on: 4 without locks, 3 under them, 4 of the abstract name.
+                Goal::Claim => assert_eq!(found, 4 * 3 * 4),
+                Goal::Takeover { .. } => assert!(found > 4 * 3 * 4, "{found}"),
+            }
         }
     }
 
     #[test]
-    fn every_way_to_answer_takes_both_locks_twice_and_a_hail_between() {
-        // Follow every observation from the start; whatever answers has gone through all of it, in this order.
-        fn walk(seen: Seen, taken: &mut Vec<Seen>, found: &mut usize) {
-            taken.push(seen);
-            let follow: Vec<Seen> = match next(seen, true) {
-                Step::Hail => HAILED.map(Seen::Hailed).into(),
-                Step::TakeClaimLock => [Lock::Taken, Lock::Busy, Lock::Moved].map(Seen::ClaimLock).into(),
-                Step::TakeInstanceLock => {
-                    [Lock::Taken, Lock::Busy, Lock::Moved].map(Seen::InstanceLock).into()
-                }
-                Step::HailAgain => HAILED.map(Seen::HailedAgain).into(),
-                Step::TakeAbstractName => HAILED
-                    .map(|met| Seen::AbstractName(AbstractName::Met(met)))
-                    .into_iter()
-                    .chain([Seen::AbstractName(AbstractName::Taken)])
-                    .collect(),
-                Step::ReadRecord => {
-                    [LastHolder::Settled, LastHolder::OnAnotherMachine].map(Seen::LastHolder).into()
-                }
-                Step::Bind => vec![Seen::Bound],
-                Step::CheckAgain => [Lock::Taken, Lock::Busy, Lock::Moved].map(Seen::Checked).into(),
-                Step::Answer => {
-                    *found += 1;
-                    let at = |wanted: fn(&Seen) -> bool| taken.iter().position(wanted);
-                    let order = [
-                        at(|s| matches!(s, Seen::ClaimLock(Lock::Taken))),
-                        at(|s| matches!(s, Seen::InstanceLock(Lock::Taken))),
-                        at(|s| matches!(s, Seen::HailedAgain(_))),
-                        at(|s| matches!(s, Seen::AbstractName(_))),
-                        at(|s| matches!(s, Seen::Bound)),
-                        at(|s| matches!(s, Seen::Checked(Lock::Taken))),
-                    ];
-                    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{taken:?}");
-                    vec![]
-                }
-                Step::Pause | Step::StartOver => unreachable!("overdue"),
-                Step::Give(_) => vec![],
-            };
-            for seen in follow {
-                walk(seen, taken, found);
-            }
-            taken.pop();
+    fn a_takeover_lets_go_of_the_claim_lock_only_to_start_over() {
+        for overdue in [false, true] {
+            walk(Goal::Takeover { force: true }, overdue, &mut vec![Seen::Nothing], &mut |step, way| {
+                let asked = way.iter().any(|seen| matches!(seen, Seen::Asked(_)));
+                let moved = matches!(
+                    way.last(),
+                    Some(Seen::ClaimLock(_) | Seen::InstanceLock(Lock::Moved) | Seen::Checked(_))
+                );
+                assert!(!asked || step != Step::Pause || moved, "{way:?}");
+            });
         }
-        let mut found = 0;
-        walk(Seen::Nothing, &mut Vec::new(), &mut found);
-        assert_eq!(
-            found,
-            4 * 3 * 4,
-            "hails that go on: 4 without locks, 3 under them, 4 of the abstract name"
-        );
+    }
+
+    #[test]
+    fn nobody_is_forced_without_leave_or_before_the_deadline_or_while_the_lock_is_ours() {
+        for goal in GOALS {
+            for overdue in [false, true] {
+                walk(goal, overdue, &mut vec![Seen::Nothing], &mut |step, way| {
+                    if step == Step::Force {
+                        let refused = way.last() == Some(&Seen::Asked(Asked::Refused));
+                        assert!(goal == Goal::Takeover { force: true } && (overdue || refused), "{way:?}");
+                        assert!(!matches!(way.last(), Some(Seen::HailedAgain(_) | Seen::AbstractName(_))));
+                    }
+                });
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::{inspection::Inspection, process::Process, text::shown_path};
+use crate::{flapping::Fight, inspection::Inspection, process::Process, text::shown_path};
 
 /// Why an operation of this library failed.
 #[derive(Debug)]
@@ -67,6 +67,15 @@ pub enum Error {
     NotForced {
         /// Why, in one sentence.
         why: String,
+    },
+    /// Two replace each other in turn, and the holder is left alone for a while.
+    Fighting(Box<Fight>),
+    /// The holder said that it would stop, and has not.
+    StillThere {
+        /// Its process; none: it lives in another pid namespace.
+        pid: Option<u32>,
+        /// For how long it was waited.
+        waited: Duration,
     },
     /// The holder answered, and said no.
     Refused {
@@ -238,6 +247,18 @@ impl fmt::Display for Error {
             Self::Unresponsive(seen) | Self::OtherMachine(seen) => f.write_str(&seen.sentence()),
             Self::Claiming(seen) => f.write_str(&seen.about_the_claim()),
             Self::NotForced { why } => f.write_str(why),
+            Self::Fighting(fight) => write!(f, "not taken over: {}", fight.sentence()),
+            Self::StillThere { pid, waited } => {
+                let who = pid.map_or_else(
+                    || "the holder, in another pid namespace,".to_owned(),
+                    |pid| format!("pid {pid}"),
+                );
+                write!(
+                    f,
+                    "{who} said that it would stop, and still holds after {}",
+                    crate::text::duration(*waited)
+                )
+            }
             Self::Refused { note, .. } => write!(f, "the holder refused: {}", crate::text::shown(note)),
             Self::NoAnswer { asked, waited } => {
                 write!(f, "no answer to `{asked}` within {}", crate::text::duration(*waited))

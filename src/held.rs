@@ -8,8 +8,8 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,9 +23,10 @@ use crate::{
     holder::Message,
     instance_id::InstanceId,
     lag::Lag,
+    overtime::LastWords,
     pid_file::PidFile,
     place::Place,
-    platform::{self, Listener},
+    platform::{self, Listener, Supervisor},
     record::Record,
 };
 
@@ -61,6 +62,10 @@ pub(crate) struct Held {
     pub(crate) stop: watch::Sender<Option<StopAsked>>,
     pub(crate) busy: watch::Sender<u64>,
     pub(crate) lag: Lag,
+    /// The service manager that started this process.
+    pub(crate) supervisor: Option<Supervisor>,
+    /// How many of those who asked it to make room are still connected.
+    pub(crate) successors: AtomicUsize,
     /// Files are being put back, or a judge is at work, on a thread of its own.
     pub(crate) mending: AtomicBool,
 }
@@ -93,7 +98,14 @@ pub(crate) struct Face {
     pub(crate) messages: Option<mpsc::UnboundedSender<Message>>,
     /// What the holder had to go without, and why.
     pub(crate) problems: Vec<(Problem, String)>,
-    pub(crate) supervisor: Option<String>,
+    /// Why it does not stop when it is asked to.
+    pub(crate) refusal: Option<String>,
+    /// How long after the grace the answering thread ends the process; none: it does not.
+    pub(crate) overtime: Option<Duration>,
+    /// What is said then.
+    pub(crate) last_words: Option<LastWords>,
+    /// The program had to be killed after the grace.
+    pub(crate) overran: bool,
     usage: Usage,
 }
 
@@ -125,6 +137,34 @@ pub(crate) struct StopAsked {
     pub(crate) command: String,
 }
 
+/// What a holder says to a wish to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It stops, and has this time.
+    Goes(Duration),
+    /// It has so much work in flight, and was to stop only if idle.
+    Busy(u64),
+    /// It does not, and why.
+    Refused(String),
+}
+
+/// One who asked the holder to make room, while he is connected.
+#[derive(Debug)]
+pub(crate) struct Successor(Arc<Held>);
+
+impl Successor {
+    pub(crate) fn of(held: &Arc<Held>) -> Self {
+        held.successors.fetch_add(1, Ordering::AcqRel);
+        Self(held.clone())
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        self.0.successors.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// The time that a holder has to stop, unless it is told another.
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 /// Longer than any drain; a wish for more is cut to it.
@@ -153,7 +193,10 @@ impl Face {
             child: None,
             messages: None,
             problems: Vec::new(),
-            supervisor: platform::supervisor().map(|s| s.kind.to_owned()),
+            refusal: None,
+            overtime: Some(Duration::ZERO),
+            last_words: None,
+            overran: false,
             usage: Usage { at: Instant::now(), cpu: Duration::ZERO, percent: None },
         }
     }
@@ -211,7 +254,7 @@ impl Held {
             command: self.command.iter().map(|word| word.as_encoded_bytes().to_vec()).collect(),
             note: face.note.clone(),
             busy: face.counts_work.then_some(busy),
-            supervisor: face.supervisor.clone(),
+            supervisor: self.supervisor.as_ref().map(|supervisor| supervisor.kind.to_owned()),
             rss_bytes: usage.rss_bytes,
             cpu_percent: usage.cpu_time.map(|cpu| face.usage.percent(cpu)),
             lag_us,
@@ -220,25 +263,68 @@ impl Held {
         }
     }
 
-    /// Passes on a wish to stop: how long there is, or how much is in flight if it must be idle. Decided in one step.
+    /// Answers a wish to stop, and passes it on. Decided in one step, and a promise: it goes on when the asker goes away.
     ///
-    /// The first wish stands; a later one can only shorten the time.
-    pub(crate) fn begin_stop(&self, mut asked: StopAsked, if_idle: bool) -> Result<Duration, u64> {
+    /// The first wish stands; a later one can only shorten the time, or make an end of what was to make room.
+    pub(crate) fn begin_stop(&self, mut asked: StopAsked, if_idle: bool) -> Answered {
+        let foreign = asked.reason == StopReason::Replace && self.is_anothers(asked.pid);
         let mut face = self.face();
+        if asked.reason != StopReason::ReplaceAnyway {
+            if let Some(refusal) = &face.refusal {
+                return Answered::Refused(refusal.clone());
+            }
+        }
+        if let (true, Some(supervisor)) = (foreign, &self.supervisor) {
+            return Answered::Refused(crate::sentence::supervised_by(supervisor));
+        }
         let busy = *self.busy.borrow();
         if if_idle && busy > 0 {
-            return Err(busy);
+            return Answered::Busy(busy);
         }
         face.draining = true;
         let grace = asked.grace.unwrap_or(face.grace).min(LONGEST_GRACE);
         drop(face);
         asked.grace = Some(grace);
-        self.stop.send_modify(|before| match before {
-            Some(before) if before.remaining() <= grace => {}
-            _ => *before = Some(asked),
+        self.stop.send_modify(|before| {
+            let shall_end = |asked: &StopAsked| !asked.reason.is_replace();
+            let ends = before.as_ref().is_some_and(shall_end) || shall_end(&asked);
+            match before {
+                Some(before) if before.remaining() <= grace => {}
+                _ => *before = Some(asked),
+            }
+            if let (true, Some(now)) = (ends, before) {
+                now.reason = StopReason::Stop;
+            }
         });
         crate::answer::post_changed(self);
-        Ok(self.stop.borrow().as_ref().map_or(grace, StopAsked::remaining))
+        Answered::Goes(self.stop.borrow().as_ref().map_or(grace, StopAsked::remaining))
+    }
+
+    /// Whether a process is none of the service that this holder is: its manager would start this one again.
+    fn is_anothers(&self, pid: Option<u32>) -> bool {
+        let Some(supervisor) = &self.supervisor else { return false };
+        let unit = pid.and_then(platform::process::unit_of);
+        supervisor.unit.is_none()
+            || unit.is_none_or(|(unit, user)| Some(unit) != supervisor.unit || user != supervisor.user)
+    }
+
+    /// Gives it so much time from now, if it has less.
+    pub(crate) fn extend_grace(&self, by: Duration) {
+        self.stop.send_if_modified(|asked| match asked {
+            Some(asked) if asked.remaining() < by => {
+                asked.grace = Some((asked.at.elapsed() + by).min(LONGEST_GRACE));
+                true
+            }
+            _ => false,
+        });
+        crate::answer::post_changed(self);
+    }
+
+    /// When the answering thread ends the process, if it has not left by then.
+    pub(crate) fn is_ended_at(&self) -> Option<Instant> {
+        let overtime = self.face().overtime?;
+        let ends_at = self.stop.borrow().as_ref().map(StopAsked::ends_at)?;
+        self.is_holding().then(|| ends_at + overtime.min(LONGEST_GRACE))
     }
 
     /// Tells whether something of what this holder writes about itself could not be written yet.

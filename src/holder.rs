@@ -3,9 +3,14 @@
 //! Everything here is answered at once, from any thread, executor or none; what is awaited is awaited on channels that
 //! need no runtime. In a forked child a holder is an empty shell: it releases, unlinks and answers nothing.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use incumbent_proto::{Child, Phase, StopReason};
+use incumbent_proto::{Child, Phase};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -14,6 +19,7 @@ use crate::{
     held::{Held, Life, StopAsked},
     instance_id::InstanceId,
     lag::Lag,
+    overtime::LastWords,
     platform::{self, Peer},
     release,
 };
@@ -32,6 +38,12 @@ impl Holder {
 
     pub(crate) fn held(&self) -> &Arc<Held> {
         &self.held
+    }
+
+    /// The name of the instance.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.held.place.name
     }
 
     /// Says that the program is ready, and a note that `status` shows.
@@ -105,6 +117,54 @@ impl Holder {
     #[must_use]
     pub fn stop(&self) -> Option<Stop> {
         self.held.stop.borrow().clone().map(|asked| Stop { asked })
+    }
+
+    /// Says how a stop goes: shown as the note, and told to those who asked for it.
+    pub fn progress(&self, note: impl Into<String>) {
+        self.show(|face| {
+            face.draining = true;
+            face.note = non_empty(note.into());
+        });
+    }
+
+    /// Refuses from now on to stop or to make room, with a reason for people; none: not any more.
+    ///
+    /// Who asks is told at once, by the answering thread. A stop that was acknowledged before is a promise, and goes on;
+    /// and who insists ([`crate::TakeoverOptions::force`]) is not refused.
+    pub fn refuse<'a>(&self, reason: impl Into<Option<&'a str>>) {
+        let reason = reason.into().map(str::to_owned);
+        self.show(|face| face.refusal = reason);
+    }
+
+    /// Asks for more time to stop: so long from now, unless more is left anyway. Nothing happens before a stop.
+    pub fn extend_grace(&self, by: Duration) {
+        if self.held.is_here() {
+            self.held.extend_grace(by);
+        }
+    }
+
+    /// Whether one who asked this holder to make room is connected still, to take its place.
+    ///
+    /// A program that was replaced ends with 0 then; else nobody runs, and a service manager should start one.
+    #[must_use]
+    pub fn has_successor(&self) -> bool {
+        self.held.successors.load(Ordering::Acquire) > 0
+    }
+
+    /// Sets how long after the grace the answering thread ends the process, at once and with code 70, if it still holds
+    /// the instance; none: it does not. Unless set, it does when the grace is over.
+    ///
+    /// `last_words` are said before that, on a thread of their own, and get a tenth of a second.
+    pub fn set_overtime(&self, overtime: Option<Duration>, last_words: impl FnOnce() + Send + 'static) {
+        self.show(|face| {
+            face.overtime = overtime;
+            face.last_words = Some(LastWords(Box::new(last_words)));
+        });
+    }
+
+    /// Says that what this holder runs had to be killed after the grace: so the history will tell.
+    pub fn overran(&self) {
+        self.show(|face| face.overran = true);
     }
 
     /// Takes messages from now on; without this, `send` is refused. A second call takes over from the first.
@@ -222,7 +282,7 @@ impl Stop {
     /// Whether another wants to take the holder's place.
     #[must_use]
     pub fn is_replace(&self) -> bool {
-        self.asked.reason == StopReason::Replace
+        self.asked.reason.is_replace()
     }
 
     /// The process that asked, as the kernel says; none: it lives in another pid namespace.

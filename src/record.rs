@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance_id::InstanceId;
 use crate::place::Place;
+use crate::starter::Starter;
 use crate::{lossy, platform, text, timestamp, whole_file};
 
 /// No record is longer, and nothing longer is read as one.
@@ -86,6 +87,9 @@ pub(crate) struct Record {
     /// The program that it runs and watches.
     #[serde(default)]
     pub(crate) child: Option<Child>,
+    /// Who started it.
+    #[serde(default)]
+    pub(crate) started_by: Option<Starter>,
     /// The child of an earlier holder that ended without it, until somebody has seen that it is gone.
     #[serde(default)]
     pub(crate) left_behind: Option<Child>,

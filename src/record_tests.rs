@@ -37,6 +37,13 @@ pub(crate) fn sample() -> Record {
             pid_namespace: Some("4026531836".into()),
         }),
         left_behind: None,
+        started_by: Some(Starter {
+            pid: Some(1),
+            name: Some("systemd".into()),
+            start_ticks: Some(3),
+            unit: Some("gateway.service".into()),
+            session: Some(4242),
+        }),
         started_at_us: 1_795_482_123_456_000,
         ended_at_us: None,
         end: None,

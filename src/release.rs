@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use incumbent_proto::{Child, StopReason};
+use incumbent_proto::Child;
 
 use crate::{
     answer::{self, Command},
@@ -29,8 +29,12 @@ pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
     let released = *held.life.borrow() == Life::Released;
     let mut result = Ok(());
     if released {
-        let replaced = held.stop.borrow().as_ref().is_some_and(|stop| stop.reason == StopReason::Replace);
-        core.record.end = Some(if replaced { End::Replaced } else { End::Released });
+        let replaced = held.stop.borrow().as_ref().is_some_and(|stop| stop.reason.is_replace());
+        core.record.end = Some(match replaced {
+            _ if held.face().overran => End::KilledAfterGrace,
+            true => End::Replaced,
+            false => End::Released,
+        });
         core.record.ended_at_us = Some(timestamp::of(std::time::SystemTime::now()));
         result = core
             .record

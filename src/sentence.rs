@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::{
     hail::Note,
     inspection::{Doubt, Inspection, State},
+    platform::{self, Supervisor},
     process::{LockOwner, Process, ProcessState},
     record::{End, Past},
     text, timestamp,
@@ -146,6 +147,23 @@ pub(crate) fn condition(state: Option<ProcessState>) -> &'static str {
         Some(ProcessState::Ending) => "is ending",
         Some(ProcessState::Running) | None => "does not answer",
     }
+}
+
+/// Why a holder that a service manager runs does not make room, and what works instead.
+pub(crate) fn supervised_by(supervisor: &Supervisor) -> String {
+    let Supervisor { kind, unit, user } = supervisor;
+    let name = unit.as_deref().map_or_else(String::new, text::shown);
+    let command = match (*kind, unit) {
+        ("launchd", _) => {
+            let domain =
+                if *user { format!("gui/{}", platform::effective_user()) } else { "system".to_owned() };
+            format!("launchctl kickstart -k {domain}/{name}")
+        }
+        (_, Some(_)) => format!("systemctl {}restart {name}", if *user { "--user " } else { "" }),
+        (_, None) => "systemctl restart".to_owned(),
+    };
+    let run_by = if name.is_empty() { (*kind).to_owned() } else { format!("{kind} ({name})") };
+    format!("it is run by {run_by}, which would start it again: `{command}` replaces it")
 }
 
 fn pid_words(pid: Option<u32>) -> String {

@@ -200,7 +200,7 @@ impl Served {
 }
 
 /// One turn of a conversation; an error: the client has left, or its descriptor is not ours any more.
-fn converse(guest: &Guest, visit: &mut Visit, held: &Held, tickets: &mut Ticket) -> io::Result<()> {
+fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ticket) -> io::Result<()> {
     let guest = guest.check()?;
     let mut piece = [0; 8192];
     if visit.is_unfinished() {

@@ -19,6 +19,10 @@ use crate::{
     process::LockOwner,
 };
 
+/// What a holder's end may take beyond its grace: its answering thread ends it a second after at the latest, and a gigabyte
+/// takes 70 ms.
+pub(crate) const OVERTIME: Duration = Duration::from_secs(2);
+
 /// How an incumbent is asked to stop.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -72,7 +76,7 @@ pub struct Stopping {
 }
 
 impl Stopping {
-    fn of(progress: Progress) -> Self {
+    pub(crate) fn of(progress: Progress) -> Self {
         Self {
             note: progress.note,
             busy: progress.busy,
@@ -80,6 +84,20 @@ impl Stopping {
             draining: matches!(progress.phase, ProgressPhase::Draining | ProgressPhase::Gone),
         }
     }
+}
+
+/// The request to stop.
+pub(crate) fn wish(reason: StopReason, if_idle: bool, grace: Option<Duration>) -> Request {
+    let grace_ms = grace.map_or(incumbent_proto::Stop::HOLDERS_GRACE, |grace| {
+        u64::try_from(grace.as_millis()).unwrap_or(u64::MAX - 1)
+    });
+    Request::Stop(incumbent_proto::Stop {
+        reason,
+        if_idle,
+        grace_ms,
+        pid: std::process::id(),
+        command: crate::text::command(&std::env::args_os().collect::<Vec<_>>(), 200),
+    })
 }
 
 impl Incumbent {
@@ -92,16 +110,7 @@ impl Incumbent {
         options: &StopOptions,
         mut show: impl FnMut(&Stopping),
     ) -> Result<Stopped, Error> {
-        let grace_ms = options.grace.map_or(incumbent_proto::Stop::HOLDERS_GRACE, |grace| {
-            u64::try_from(grace.as_millis()).unwrap_or(u64::MAX - 1)
-        });
-        let request = Request::Stop(incumbent_proto::Stop {
-            reason: StopReason::Stop,
-            if_idle: options.if_idle,
-            grace_ms,
-            pid: std::process::id(),
-            command: crate::text::command(&std::env::args_os().collect::<Vec<_>>(), 200),
-        });
+        let request = wish(StopReason::Stop, options.if_idle, options.grace);
         let mut connection = self.connect()?;
         let stopping = match connection.ask(&request, "stop", PATIENCE)? {
             Reply::Stopping(stopping) => stopping,
@@ -113,8 +122,7 @@ impl Incumbent {
             Outcome::Refused => return Err(Error::Refused { why: Refusal::Other, note: stopping.note }),
         }
         // What it has, and a moment for the end itself: a gigabyte takes 70 ms.
-        let deadline =
-            Instant::now() + Duration::from_millis(stopping.grace_ms.min(1 << 40)) + Duration::from_secs(1);
+        let deadline = Instant::now() + Duration::from_millis(stopping.grace_ms.min(1 << 40)) + OVERTIME;
         while let Ok(Received::Reply(reply)) = connection.receive(Some(deadline), None) {
             if let Reply::Progress(progress) = reply {
                 show(&Stopping::of(progress));

@@ -4,7 +4,10 @@
 //! let go of after a while; one that is owed an answer, or watches, may stay. Nothing here touches a disk, and no word
 //! comes from a holder that does not hold. Proven by `tests/hostile.rs`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use incumbent_proto::{
     Answer, DirId, FrameBuffer, Identity, MIN_VERSION, Outcome, Phase, Pong, Progress, ProgressPhase,
@@ -13,7 +16,7 @@ use incumbent_proto::{
 
 use crate::{
     answer::Ticket,
-    held::{Held, Life, StopAsked},
+    held::{Answered, Held, Life, StopAsked, Successor},
     holder::Message,
     platform::Peer,
 };
@@ -65,6 +68,8 @@ pub(crate) struct Visit {
     /// When it last said something, or read something.
     last_word: Instant,
     over: bool,
+    /// It waits to take the holder's place.
+    successor: Option<Successor>,
 }
 
 impl Visit {
@@ -78,18 +83,19 @@ impl Visit {
             outdated: false,
             last_word: now,
             over: false,
+            successor: None,
         }
     }
 
     /// Takes in what the client said, and answers.
-    pub(crate) fn hear(&mut self, bytes: &[u8], held: &Held, tickets: &mut Ticket, now: Instant) {
+    pub(crate) fn hear(&mut self, bytes: &[u8], held: &Arc<Held>, tickets: &mut Ticket, now: Instant) {
         self.last_word = now;
         self.heard.extend(bytes);
         self.go_on(held, tickets);
     }
 
     /// Answers what was heard, one request after the other, while nothing is owed; the rest when these were read.
-    pub(crate) fn go_on(&mut self, held: &Held, tickets: &mut Ticket) {
+    pub(crate) fn go_on(&mut self, held: &Arc<Held>, tickets: &mut Ticket) {
         self.unfinished = true;
         for _ in 0..AT_ONCE {
             if self.doing != Doing::Listening || self.over {
@@ -129,7 +135,7 @@ impl Visit {
         self.say(&Reply::Refused(Refused { why, note: note.to_owned() }));
     }
 
-    fn grant(&mut self, request: Request, held: &Held, tickets: &mut Ticket) {
+    fn grant(&mut self, request: Request, held: &Arc<Held>, tickets: &mut Ticket) {
         match request {
             Request::Ping(ping) => {
                 let dir = held.place.dir_id().map(|id| DirId { dev: id.dev, ino: id.ino });
@@ -157,27 +163,25 @@ impl Visit {
     }
 
     /// Passes the wish to the program, and says how long it has.
-    fn stop(&mut self, stop: Stop, held: &Held) {
+    fn stop(&mut self, stop: Stop, held: &Arc<Held>) {
         let grace = (stop.grace_ms != Stop::HOLDERS_GRACE).then(|| Duration::from_millis(stop.grace_ms));
         let (reason, pid, command) = (stop.reason, self.peer.pid, stop.command);
         let asked = StopAsked { reason, grace, at: Instant::now(), pid, command };
-        match held.begin_stop(asked, stop.if_idle) {
-            Ok(grace) => {
-                self.doing = Doing::Stopping;
-                self.say(&Reply::Stopping(Stopping {
-                    outcome: Outcome::Acknowledged,
-                    grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-                    busy: *held.busy.borrow(),
-                    note: String::new(),
-                }));
-                self.say(&Reply::Progress(progress(held)));
-            }
-            Err(busy) => self.say(&Reply::Stopping(Stopping {
-                outcome: Outcome::Busy,
-                grace_ms: 0,
-                busy,
-                note: format!("{busy} in flight"),
-            })),
+        // Before the program learns of it, which may be gone the next moment.
+        self.successor = reason.is_replace().then(|| Successor::of(held));
+        let busy = *held.busy.borrow();
+        let (outcome, grace, busy, note) = match held.begin_stop(asked, stop.if_idle) {
+            Answered::Goes(grace) => (Outcome::Acknowledged, grace, busy, String::new()),
+            Answered::Busy(busy) => (Outcome::Busy, Duration::ZERO, busy, format!("{busy} in flight")),
+            Answered::Refused(why) => (Outcome::Refused, Duration::ZERO, busy, why),
+        };
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.say(&Reply::Stopping(Stopping { outcome, grace_ms, busy, note }));
+        if outcome == Outcome::Acknowledged {
+            self.doing = Doing::Stopping;
+            self.say(&Reply::Progress(progress(held)));
+        } else {
+            self.successor = None;
         }
     }
 
@@ -204,7 +208,7 @@ impl Visit {
         &mut self,
         ticket: Ticket,
         answer: Option<&(i32, Vec<u8>)>,
-        held: &Held,
+        held: &Arc<Held>,
         tickets: &mut Ticket,
     ) {
         if self.doing != Doing::AwaitingAnswer(ticket) {

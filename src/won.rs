@@ -4,7 +4,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, atomic::AtomicBool},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::{Instant, SystemTime},
 };
 
@@ -22,7 +25,9 @@ use crate::{
     platform::{self, Listener},
     process::Process,
     record::{self, DirId, End, Past, Record, SCHEMA},
-    release, timestamp,
+    release,
+    starter::Starter,
+    timestamp,
 };
 
 impl Held {
@@ -58,6 +63,7 @@ impl Held {
             instance_id: id,
             endpoint: Some(place.socket()),
             child: None,
+            started_by: Some(Starter::of_this()),
             left_behind: match past {
                 Past::Record(past) => past.unfinished_child(),
                 Past::None | Past::Broken(_) => None,
@@ -89,12 +95,16 @@ impl Held {
             stop: watch::Sender::new(None),
             busy: watch::Sender::new(0),
             lag: Lag::default(),
+            supervisor: platform::supervisor(),
+            successors: AtomicUsize::new(0),
             mending: AtomicBool::new(false),
         }
     }
 
     /// Writes the record, the pid, and how the predecessor ended.
-    pub(crate) fn write_down(&self, past: &Past) {
+    ///
+    /// `killed`: the holder that was ended by force, if one was.
+    pub(crate) fn write_down(&self, past: &Past, killed: Option<InstanceId>) {
         let mut core = self.core();
         if let Past::Record(record) = past {
             let emptied = core.files.front().is_some_and(PidFile::is_empty);
@@ -102,6 +112,11 @@ impl Held {
                 (End::Released, None) // on a full disk, say: it could not write that down
             } else {
                 record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time())
+            };
+            let end = if end == End::Crashed && killed == Some(record.instance_id) {
+                End::KilledAfterGrace
+            } else {
+                end
             };
             // When a crash happened nobody knows; when it was noticed is the best that can be said.
             let ended_at = ended_at.unwrap_or(self.started_at_us);

@@ -64,6 +64,7 @@ fn role_busy_holder() {
     let Some(dir) = role_dir() else { return };
     let instance = incumbent::Instance::new("gateway").unwrap().in_dir(dir).unwrap();
     let incumbent::Claim::Won(holder) = instance.claim_blocking().unwrap() else { panic!("lost") };
+    holder.set_overtime(None, || ());
     let work = [holder.work(), holder.work()];
     assert!(work.iter().all(Option::is_some));
     holder.ready("");

@@ -16,11 +16,25 @@ pub enum StopReason {
     Stop = 0,
     /// 1: it shall make room for the one that asks.
     Replace = 1,
+    /// 2: the same, whatever it has against it: a person insists.
+    ReplaceAnyway = 2,
+}
+
+impl StopReason {
+    /// Whether another wants to take its place.
+    #[must_use]
+    pub fn is_replace(self) -> bool {
+        matches!(self, Self::Replace | Self::ReplaceAnyway)
+    }
 }
 
 impl From<u8> for StopReason {
     fn from(byte: u8) -> Self {
-        if byte == 1 { Self::Replace } else { Self::Stop }
+        match byte {
+            1 => Self::Replace,
+            2 => Self::ReplaceAnyway,
+            _ => Self::Stop,
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub use unix::for_gateway;
 pub(crate) use unix::plain_files::testing;
 #[cfg(unix)]
 pub(crate) use unix::{
-    block_signals_here, effective_user,
+    Supervisor, block_signals_here, effective_user, exit_at_once,
     files::{
         Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_file_private,
         make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
@@ -34,9 +34,11 @@ pub(crate) use unix::{
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
     most_descriptors,
     owned::Owned,
+    parent,
     per_process::PerProcess,
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
+    session,
     socket::{
         Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
         listen_on, means_nobody, rename_into_place,

@@ -3,6 +3,8 @@
 //! Small pieces for `process` and `system`, which re-export them: there is one way to a name, and it's theirs. The choice between several
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
+pub(crate) mod children;
+pub mod detached;
 pub(crate) mod files;
 pub(crate) mod flock;
 pub mod for_gateway;
@@ -152,10 +154,28 @@ pub(crate) fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The process that started this one, or was given it when that one ended; none: it is outside of this pid namespace.
+pub(crate) fn parent() -> Option<u32> {
+    rustix::process::getppid().and_then(|pid| pid.as_raw_nonzero().get().try_into().ok())
+}
+
+/// The session of this process, by the process that began it; none: that one is outside of this pid namespace.
+pub(crate) fn session() -> Option<u32> {
+    // getsid(2) answers 0 for it, which rustix would take for a pid.
+    let session = nix::unistd::getsid(None).ok()?.as_raw();
+    u32::try_from(session).ok().filter(|&session| session > 0)
+}
+
 /// How many descriptors this process may have at once; none: as many as it likes (getrlimit(2), `RLIMIT_NOFILE`).
 pub(crate) fn most_descriptors() -> Option<usize> {
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     most.map(|most| usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+/// Ends this process at once, with this code: nothing is run, flushed or waited for (`_exit(2)`).
+pub(crate) fn exit_at_once(code: i32) -> ! {
+    // SAFETY: it touches no memory of this process and does not return.
+    unsafe { nix::libc::_exit(code) }
 }
 
 /// Leaves every signal to the program's own threads.

@@ -19,6 +19,8 @@ pub(crate) const BUSY: u8 = 75;
 /// `run`: another process holds the instance now.
 pub(crate) const DEPOSED: u8 = 76;
 pub(crate) const NOT_ALLOWED: u8 = 77;
+/// `run`: it was asked to make room, and the one that asked was gone when it did.
+pub(crate) const LEFT_ALONE: u8 = 79;
 /// `run`: PROGRAM can't be run.
 pub(crate) const CANNOT_RUN: u8 = 126;
 /// `run`: PROGRAM can't be found.
@@ -31,10 +33,13 @@ pub(crate) fn of(error: &Error) -> u8 {
     match error {
         _ if error.is_not_allowed() => NOT_ALLOWED,
         Error::InvalidName { .. } | Error::TooLong { .. } => USAGE,
-        Error::Unresponsive(_) | Error::Claiming(_) | Error::OtherMachine(_) | Error::NotForced { .. } => {
-            BUSY
-        }
-        Error::LeftBehind { .. } => BUSY,
+        Error::Unresponsive(_)
+        | Error::Claiming(_)
+        | Error::OtherMachine(_)
+        | Error::NotForced { .. }
+        | Error::Fighting(_)
+        | Error::LeftBehind { .. }
+        | Error::StillThere { .. } => BUSY,
         Error::NotHolding => DEPOSED,
         Error::Refused { why: Refusal::NoMessages, .. } => NO_MESSAGES,
         Error::Refused { .. } => BUSY,

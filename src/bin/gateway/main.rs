@@ -8,26 +8,35 @@
 mod again;
 mod all;
 mod args;
+mod background;
 mod base64;
 mod child;
 mod completions;
+mod detach;
 mod doctor;
 mod exit;
+mod family;
 mod history;
+mod holders;
 mod lines;
 mod log;
 mod man;
 mod messages;
+mod news;
 mod output;
 mod ping;
 mod predecessor;
+mod program;
 mod queue;
 mod run;
 mod send;
 mod signals;
+mod spinner;
+mod starts;
 mod status;
 mod stop;
 mod style;
+mod takeover;
 mod times;
 mod usage;
 mod wait;
@@ -48,6 +57,7 @@ fn main() -> ExitCode {
     };
     log::start_if_wanted();
     let which = cli.which;
+    again::is_given(&which);
     match run_command(cli.command, &which) {
         Ok(code) => code.into(),
         Err(error) => {
@@ -61,7 +71,7 @@ fn run_command(command: Command, which: &Which) -> Result<u8, Error> {
     match command {
         Command::Completions { shell } => completions::print(shell),
         Command::Man => man::print(),
-        Command::Run(args) => run::run(&instance(which)?, which, args),
+        Command::Run(args) => run::run(which, args),
         Command::Stop(args) => stop::stop(&instance(which)?, which, args),
         Command::Send(args) => send::send(&instance(which)?, which, args),
         Command::Wait(args) => wait::wait(&instance(which)?, which, args),

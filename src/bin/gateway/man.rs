@@ -19,9 +19,11 @@ l l.
 69	\fBsend\fR: the holder takes no messages
 73	the directory or its files can't be made or used
 74	\fBsend\fR: the holder could not print the message
-75	another instance holds it or is claiming; \fBstop\fR, \fBwait\fR: still there when the time was up
+70	\fBrun\fR: did not end within the grace, and was ended by its own answering thread
+75	another instance holds it, is claiming, or does not make room, or it was started too often (\fB\-\-max\-starts\fR); \fBstop\fR, \fBwait\fR: still there when the time was up
 76	\fBrun\fR: deposed
 77	not allowed
+79	\fBrun\fR: made room for another, who was gone by then: nobody runs
 126, 127	\fBrun\fR: PROGRAM can't be run, can't be found
 128+N	\fBrun\fR: PROGRAM died of signal N (137 also when it was killed after its grace)
 130	interrupted with Ctrl-C, as the shell says it (not \fBrun\fR, which stops, and \fBping\fR, which sums up)
@@ -49,6 +51,9 @@ where it answers
 .TP
 \fINAME\fR.json, \fINAME\fR.history
 what the last holder wrote about itself, and how the ones before it ended
+.TP
+\fINAME\fR.log
+the output of a \fBrun \-\-detach\fR, unless it was redirected to a file
 .TP
 \fINAME\fR.child
 what PROGRAM, and all that it starts, keep locked: the next PROGRAM starts when nobody does

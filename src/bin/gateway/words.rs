@@ -10,11 +10,15 @@ use std::{
 };
 
 use incumbent::{
-    DirectoryFault, Doubt, Error, Inspection, Instance, Process, ProcessState, Refusal, State, Status,
-    StillThere, platform_for_gateway as platform, text,
+    DirectoryFault, Doubt, Error, Fight, Inspection, Instance, Process, ProcessState, Refusal, Side, Starter,
+    State, Status, StillThere, platform_for_gateway as platform, text,
 };
 
-use crate::{again::run_again, args::Which, exit, output, style, times};
+use crate::{
+    again::{run_again, wants_to_replace},
+    args::Which,
+    exit, output, queue, style, times,
+};
 
 /// Prints an error on the standard error, on one line, and what helps, a line each.
 pub(crate) fn report(error: &Error, which: &Which) {
@@ -39,8 +43,24 @@ pub(crate) fn already_running(status: &Status, which: &Which) {
     say_error(&holder_words(status));
     hint_lines(&[
         format!("`{}` says how it is", command_line(which, "status")),
+        format!("`{}` takes its place", run_again(which, "--replace")),
         format!("`{}` asks it to stop", command_line(which, "stop")),
         format!("`{}` waits until it has ended", run_again(which, "--wait")),
+    ]);
+}
+
+/// Prints that the holder does not make room, in its own words, and what insists.
+pub(crate) fn was_refused(error: &Error, which: &Which) {
+    say_error(&error.to_string());
+    hint_lines(&[format!("`{}` insists", run_again(which, "--force"))]);
+}
+
+/// Prints that another took the place first that this one was about to take.
+pub(crate) fn was_faster(status: &Status, which: &Which) {
+    say_error(&format!("another was faster: {}", holder_words(status)));
+    hint_lines(&[
+        format!("`{}` says how it is", command_line(which, "status")),
+        format!("`{}` replaces it", run_again(which, "--replace")),
     ]);
 }
 
@@ -62,7 +82,10 @@ pub(crate) fn forbidden(instance: &Instance, seen: &Inspection) -> u8 {
 
 /// Prints that a claim was refused because a holder has still to stop, and what helps.
 pub(crate) fn is_stopping(status: &Status, which: &Which) {
-    say_error(&holder_words(status));
+    let taker = status.claiming.as_ref().map_or_else(String::new, |claiming| {
+        format!("; {} is taking over", queue::process_words(claiming.pid))
+    });
+    say_error(&format!("{}{taker}", holder_words(status)));
     hint_lines(&[
         format!("`{}` begins when it has ended", run_again(which, "--wait")),
         format!("`{}` shows how that goes", command_line(which, "status")),
@@ -129,6 +152,11 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
         Error::Refused { why: Refusal::NotAllowed, .. } => {
             vec!["ask as the user who holds it, or as root".to_owned()]
         }
+        Error::Fighting(fight) => about_the_fight(fight, which),
+        Error::StillThere { .. } => vec![
+            format!("`{}` ends it, and goes on", run_again(which, "--force")),
+            format!("`{}` says how it is", command_line(which, "status")),
+        ],
         Error::LeftBehind { .. } => about_leftovers(error),
         Error::Refused { .. } | Error::TooLong { .. } | Error::NotHolding => Vec::new(),
         _ => vec![
@@ -136,6 +164,23 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
             format!("`{}` shows all that is known", command_line(which, "doctor")),
         ],
     }
+}
+
+/// Two replace each other in turn: one of them has to give it up.
+fn about_the_fight(fight: &Fight, which: &Which) -> Vec<String> {
+    let of = |side: &Side| match &side.started_by {
+        Some(Starter { unit: Some(unit), name: Some(name), pid, .. }) if name == "systemd" => {
+            let user = if *pid == Some(1) { "" } else { "--user " };
+            format!("`systemctl {user}disable --now {}`", text::quoted(unit.as_ref()))
+        }
+        Some(starter) => format!("stop {}", starter.words()),
+        None => format!("stop what starts pid {}", side.pid),
+    };
+    vec![
+        format!("let one of them give it up for good: {}, or {}", of(&fight.other), of(&fight.me)),
+        format!("`{}` takes its place all the same", run_again(which, "--force")),
+        format!("without that, it is refused for {} more", text::duration(times::rounded(fight.left))),
+    ]
 }
 
 /// What helps in the situation that was found.
@@ -176,6 +221,9 @@ fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
             hints.push(format!("it is about to be gone: `{}` waits for that", run_again(which, "--wait")));
         }
         ProcessState::Frozen => {}
+        _ if wants_to_replace() => {
+            hints.push(format!("`{}` ends it, and takes its place", run_again(which, "--force")));
+        }
         _ => hints.push(format!("`{}` ends it", command_line(which, "stop --force"))),
     }
     hints

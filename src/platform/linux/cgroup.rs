@@ -40,10 +40,18 @@ pub(crate) fn is_frozen(pid: u32) -> bool {
 
 /// The unit that this process is in, and whether it is one of the user's manager.
 pub(super) fn own_unit() -> Option<(String, bool)> {
-    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    unit_of_text(&fs::read_to_string("/proc/self/cgroup").ok()?)
+}
+
+/// The unit that a process is in, as for this one. Reads one small file of `/proc`.
+pub(crate) fn unit_of(pid: u32) -> Option<(String, bool)> {
+    unit_of_text(&proc_is_ours().then(|| fs::read_to_string(format!("/proc/{pid}/cgroup")).ok())??)
+}
+
+fn unit_of_text(text: &str) -> Option<(String, bool)> {
     // In a mixed setup systemd's own hierarchy is the named one of version 1.
     let path = |wanted: &str| {
-        hierarchies(&text).find(|(controllers, _)| *controllers == wanted).map(|(_, path)| path)
+        hierarchies(text).find(|(controllers, _)| *controllers == wanted).map(|(_, path)| path)
     };
     ["name=systemd", ""].iter().find_map(|wanted| unit_in(path(wanted)?))
 }

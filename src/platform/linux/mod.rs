@@ -1,5 +1,6 @@
 //! Linux.
 mod cgroup;
+mod descendants;
 mod keepers;
 mod lock;
 mod magic;

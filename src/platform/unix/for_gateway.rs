@@ -19,6 +19,8 @@ use rustix::{
     io::Errno,
 };
 
+pub use super::detached;
+
 /// Has the kernel kill the program as soon as the thread that starts it has ended, however it ends.
 ///
 /// Start it on the main thread, or it dies with the thread that did.
@@ -86,6 +88,9 @@ pub fn has_descriptors_left(count: usize) -> io::Result<()> {
 /// The signal that lets a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;
 
+/// The signal of Ctrl-Z.
+pub const SUSPEND: i32 = libc::SIGTSTP;
+
 /// Sends a signal to a child that has not been waited for yet, so that its number is still its own.
 ///
 /// # Errors
@@ -98,8 +103,14 @@ pub fn signal_child(pid: u32, signal: i32) -> io::Result<()> {
 /// Tells whether a process is in this one's process group: what a terminal sends reaches both.
 #[must_use]
 pub fn shares_group(pid: u32) -> bool {
-    let Some(pid) = super::to_pid(pid) else { return false };
-    rustix::process::getpgid(Some(pid)).is_ok_and(|group| group == rustix::process::getpgrp())
+    is_in_group(pid, rustix::process::getpgrp().as_raw_nonzero().get().unsigned_abs())
+}
+
+/// Tells whether a process is in the process group of this number.
+#[must_use]
+pub fn is_in_group(pid: u32, group: u32) -> bool {
+    let (Some(pid), group) = (super::to_pid(pid), super::to_pid(group)) else { return false };
+    rustix::process::getpgid(Some(pid)).ok() == group
 }
 
 /// The signal that a program died of; none: it exited with a code.
@@ -124,6 +135,11 @@ pub fn is_ignored(signal: i32) -> bool {
     let answered = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
     answered == 0 && now.sa_sigaction == libc::SIG_IGN
 }
+
+pub use super::children::{
+    Descendant, adopt_orphans, descendants, end_of, is_at_its_terminal, reap, reap_others, signal_group,
+    signal_number, stop_oneself,
+};
 
 static INTERRUPTED_AT_TERMINAL: AtomicBool = AtomicBool::new(false);
 

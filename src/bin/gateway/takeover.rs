@@ -1,0 +1,40 @@
+//! `run --replace`: asks the one that runs to stop, shows how that goes, and takes its place.
+//!
+//! Who cannot be asked is reported, and left alone; with `--force` it is ended. Proven by `tests/takeover_commands.rs`.
+
+use std::time::Instant;
+
+use incumbent::{Claim, Error, Instance, TakeoverOptions, TakeoverStep, text};
+
+use crate::{args::Run, output::complain, queue, spinner::Spinner, stop::Shown, times::rounded};
+
+/// Takes the instance over, within the claim timeout of the instance for whatever is in the way.
+pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error> {
+    let mut options = TakeoverOptions::default().force(args.force);
+    if let Some(grace) = args.grace {
+        options = options.grace(grace);
+    }
+    let spinner = Spinner::waiting_for(format!("whoever holds `{}`", instance.name()));
+    let mut shown = Shown::new(&spinner);
+    let mut who = String::new();
+    instance.takeover_blocking(&options, |step| match step {
+        TakeoverStep::Asked { pid, grace } => {
+            who = queue::pid_words(*pid);
+            let grace = text::duration(rounded(*grace));
+            complain(&format!("asked {} to make room: it has {grace}", queue::process_words(*pid)));
+        }
+        TakeoverStep::Slowed(fight) => complain(&format!(
+            "{}; it is left alone for {}",
+            fight.sentence(),
+            text::duration(rounded(fight.left))
+        )),
+        TakeoverStep::Stopping(now) => shown.show(&who, now),
+        TakeoverStep::Forcing { pid, grace } => {
+            let who = queue::process_words(*pid);
+            spinner.set(format!("{who} to end"), Instant::now().checked_add(*grace));
+            let grace = text::duration(rounded(*grace));
+            complain(&format!("ending {who}: SIGTERM, and SIGKILL after {grace}"));
+        }
+        _ => {}
+    })
+}

@@ -1,0 +1,70 @@
+//! Overtime: a holder that was asked to stop, and has not when its grace is over, is ended by its own answering thread.
+//!
+//! So a program whose loop is blocked, or that waits for ever in its end, cannot keep the instance: no signal from outside
+//! is needed, and nothing has to be proven, because it is this very process. The record says that it was killed after the
+//! grace, if the disk takes that within a moment. Proven by `tests/takeover.rs`.
+
+use std::{
+    fmt,
+    sync::{Arc, mpsc::sync_channel},
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::{
+    held::{Held, Life},
+    platform,
+    record::End,
+    timestamp,
+};
+
+/// The exit code of a program that its answering thread had to end.
+const EXIT_CODE: i32 = 70;
+
+/// So long the last words and the record may take.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What is to be said before the process is ended.
+pub(crate) struct LastWords(pub(crate) Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LastWords")
+    }
+}
+
+/// Ends the process if the grace of one of these is over; else says when that will be.
+pub(crate) fn enforce(held: &[Arc<Held>]) -> Option<Instant> {
+    let now = Instant::now();
+    let mut next: Option<Instant> = None;
+    for held in held {
+        match held.is_ended_at() {
+            Some(at) if at <= now => end_process(held),
+            at => next = next.into_iter().chain(at).min(),
+        }
+    }
+    next
+}
+
+/// Says and writes what there is time for, on a thread that may hang, and ends the process at once.
+fn end_process(held: &Arc<Held>) -> ! {
+    let (tell, told) = sync_channel(1);
+    let dying = held.clone();
+    let begun = std::thread::Builder::new().name("incumbent-end".into()).spawn(move || {
+        if let Ok(mut core) = dying.core.try_lock() {
+            if *dying.life.borrow() == Life::Holding {
+                core.record.end = Some(End::KilledAfterGrace);
+                core.record.ended_at_us = Some(timestamp::of(SystemTime::now()));
+                let _ = core.record.write(&dying.place.record);
+            }
+        }
+        let words = dying.face().last_words.take();
+        if let Some(LastWords(say)) = words {
+            say();
+        }
+        let _ = tell.send(());
+    });
+    if begun.is_ok() {
+        let _ = told.recv_timeout(LAST_WORDS);
+    }
+    platform::exit_at_once(EXIT_CODE)
+}

@@ -1,0 +1,180 @@
+//! `run --replace` on the built program: who is asked, who waits, who is told what, and with which code each ends.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+
+#[path = "support/gateway.rs"]
+mod gateway;
+
+use std::{path::PathBuf, process::Command};
+
+use gateway::{Place, Running, is_there};
+use nix::sys::signal::Signal;
+
+/// A child that stops when a file is there, and not before.
+const UNTIL_TOLD: &str = "trap '' TERM; echo child $$; until [ -e leave ]; do sleep 0.02; done";
+
+/// A child that takes a lock of its own, and says so if it cannot: another child lives.
+const WITNESS: &str = "import fcntl, os, sys, time
+f = open('witness', 'a')
+try:
+    fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    open('overlap', 'a').write('overlap %d\\n' % os.getpid())
+print('child', flush=True)
+time.sleep(1000)";
+
+fn run_in(place: &Place, args: &[&str]) -> Running {
+    let mut command = place.gateway(["run"].iter().chain(args));
+    Running::start(command.current_dir(place.dir()))
+}
+
+fn overlap(place: &Place) -> PathBuf {
+    place.dir().join("overlap")
+}
+
+#[test]
+fn the_replaced_one_ends_with_0_and_its_child_is_gone_before_the_next_one_starts() {
+    let place = Place::new();
+    let mut holder = run_in(&place, &["--", "python3", "-c", WITNESS]);
+    holder.prints("child");
+    for _ in 0..10 {
+        let next = run_in(&place, &["--replace", "--", "python3", "-c", WITNESS]);
+        next.says("asked pid ");
+        next.says("holding ");
+        next.prints("child");
+        let old = std::mem::replace(&mut holder, next).end();
+        assert_eq!(old.code(), 0, "{old:?}");
+    }
+    assert!(!overlap(&place).exists());
+    let history = place.finish(&["history", "--json"]).stdout;
+    assert_eq!(history.matches("\"end\":\"replaced\"").count(), 10, "{history}");
+}
+
+#[test]
+fn of_ten_that_replace_at_once_one_holds_and_no_two_children_meet() {
+    let place = Place::new();
+    let first = run_in(&place, &["--", "python3", "-c", WITNESS]);
+    first.prints("child");
+    let takers: Vec<Running> =
+        (0..10).map(|_| run_in(&place, &["--replace", "--", "python3", "-c", WITNESS])).collect();
+    assert_eq!(first.end().code(), 0);
+    let (tell, ended) = std::sync::mpsc::channel();
+    for taker in takers {
+        let tell = tell.clone();
+        std::thread::spawn(move || tell.send(taker.end()));
+    }
+    for told in ended.iter().take(9) {
+        assert!(matches!(told.code(), 0 | 75), "{told:?}");
+    }
+    assert_eq!(place.finish(&["wait", "--ready"]).code(), 0);
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(ended.recv().unwrap().code(), 0);
+    assert!(!overlap(&place).exists());
+}
+
+#[test]
+fn while_a_takeover_waits_every_other_is_refused_and_told_who_takes_over() {
+    let place = Place::new();
+    let holder = run_in(&place, &["--", "sh", "-c", UNTIL_TOLD]);
+    holder.prints("child ");
+    let taker = run_in(&place, &["--replace", "--", "sleep", "1000"]);
+    taker.says("asked pid ");
+    for _ in 0..20 {
+        let refused = place.finish(&["run"]);
+        assert_eq!(refused.code(), 75);
+        assert!(refused.stderr.contains("is stopping"), "{refused:?}");
+        assert!(refused.stderr.contains(&format!("pid {}", taker.pid())), "{refused:?}");
+        assert!(refused.stderr.contains("is taking over"), "{refused:?}");
+    }
+    std::fs::write(place.dir().join("leave"), "").unwrap();
+    taker.says("holding ");
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
+fn a_holder_whose_successor_is_killed_goes_all_the_same_and_says_that_nobody_runs() {
+    let place = Place::new();
+    let holder = run_in(&place, &["--", "sh", "-c", UNTIL_TOLD]);
+    holder.prints("child ");
+    let taker = run_in(&place, &["--replace", "--", "sleep", "1000"]);
+    taker.says("asked pid ");
+    taker.kill();
+    let waiting = place.start(&["run", "--wait"]);
+    waiting.says("waiting");
+    std::fs::write(place.dir().join("leave"), "").unwrap();
+    let left = holder.end();
+    assert_eq!(left.code(), 79, "{left:?}");
+    assert!(left.stderr.contains("nobody runs now"), "{left:?}");
+    waiting.says("holding ");
+}
+
+#[test]
+fn a_stop_beside_a_replacement_that_was_killed_is_an_ordinary_end() {
+    let place = Place::new();
+    let holder = run_in(&place, &["--", "sh", "-c", UNTIL_TOLD]);
+    holder.prints("child ");
+    let taker = run_in(&place, &["--replace", "--", "sleep", "1000"]);
+    taker.says("asked pid ");
+    taker.kill();
+    let stop = place.start(&["stop"]);
+    stop.says("pid ");
+    std::fs::write(place.dir().join("leave"), "").unwrap();
+    assert_eq!(holder.end().code(), 0);
+    assert_eq!(stop.end().code(), 0);
+}
+
+#[test]
+fn a_stopped_holder_is_replaced_only_by_force_as_the_hint_says() {
+    let place = Place::new();
+    let (holder, child) = gateway::holder_with_child(&place);
+    holder.stop();
+    let refused = place.finish(&["run", "--replace", "--", "sleep", "1000"]);
+    assert_eq!(refused.code(), 75, "{refused:?}");
+    assert!(refused.stderr.contains("stopped"), "{refused:?}");
+    assert!(is_there(holder.pid()) && is_there(child));
+    let forced = place.type_in(&refused.hinted("--force"));
+    forced.says("ending pid ");
+    forced.says("holding ");
+    assert!(!is_there(child));
+    forced.signal(Signal::SIGTERM);
+    assert_eq!(forced.end().code(), 0);
+}
+
+/// Runs it as systemd would: `SYSTEMD_EXEC_PID` is its own pid.
+fn supervised(place: &Place) -> Running {
+    let mut shell = Command::new("sh");
+    let gateway = env!("CARGO_BIN_EXE_gateway");
+    shell.args(["-c", &format!("SYSTEMD_EXEC_PID=$$ exec {gateway} run")]).env("GATEWAY_DIR", place.dir());
+    let running = Running::start(&mut shell);
+    running.says("holding ");
+    running
+}
+
+#[test]
+fn what_a_service_manager_runs_is_replaced_by_its_manager_or_by_force() {
+    let place = Place::new();
+    let holder = supervised(&place);
+    assert!(place.finish(&["status", "--json"]).stdout.contains("\"supervisor\":\"systemd\""));
+    let refused = place.finish(&["run", "--replace"]);
+    assert_eq!(refused.code(), 75, "{refused:?}");
+    assert!(refused.stderr.contains("systemctl") && refused.stderr.contains("restart"), "{refused:?}");
+    assert_eq!(place.finish(&["status"]).code(), 0);
+    let forced = place.type_in(&refused.hinted("--force"));
+    forced.says("holding ");
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
+fn a_supervised_holder_still_stops_when_it_is_asked() {
+    let place = Place::new();
+    let holder = supervised(&place);
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
+fn a_replacement_without_a_holder_is_an_ordinary_start() {
+    let place = Place::new();
+    let first = place.hold(&["run", "--replace"]);
+    first.kill();
+    place.hold(&["run", "--replace"]);
+}
