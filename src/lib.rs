@@ -55,6 +55,7 @@ mod instance;
 mod instance_id;
 mod lag;
 mod lossy;
+mod notify_socket;
 mod overtime;
 mod pid_file;
 mod place;
@@ -74,6 +75,8 @@ mod visit;
 mod whole_file;
 mod won;
 
+#[doc(hidden)]
+pub use notify_socket::NotifySocket;
 #[doc(hidden)]
 pub use platform::for_gateway as platform_for_gateway;
 

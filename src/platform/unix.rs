@@ -3,6 +3,7 @@
 //! Small pieces for `process` and `system`, which re-export them: there is one way to a name, and it's theirs. The choice between several
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
+pub(crate) mod datagrams;
 pub(crate) mod files;
 pub mod for_gateway;
 pub(crate) mod locks;

@@ -19,6 +19,16 @@ use rustix::{
     io::Errno,
 };
 
+pub use super::datagrams::{Datagram, connect_datagrams};
+
+/// Microseconds on the clock that systemd reads too: `CLOCK_MONOTONIC` (`sd_notify(3)`, `MONOTONIC_USEC`).
+#[must_use]
+pub fn monotonic_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
+    u64::try_from(us).unwrap_or(0)
+}
+
 /// Has the kernel kill the program as soon as the thread that starts it has ended, however it ends.
 ///
 /// Start it on the main thread, or it dies with the thread that did.

@@ -1,0 +1,126 @@
+//! The socket at which the child says how it is, as the program's loop uses it: what waits there, and whether the path
+//! still leads to it.
+//!
+//! A path that was deleted under a living child would make it look hung, so it is put back, as the holder's own files are;
+//! the first socket is kept, because a child may have connected to it. At most [`AT_ONCE`] datagrams are read in one turn,
+//! so that a flood of them keeps nothing else waiting. What another user sends, or what is too long, is left out with a
+//! warning in the log. Proven by `tests/notify.rs`.
+
+use std::{
+    future::poll_fn,
+    io::{self, ErrorKind},
+    path::Path,
+    task::Poll,
+};
+
+use incumbent::{Error, Instance, NotifySocket, platform_for_gateway::Datagram};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::said::{self, Said};
+
+/// The longest datagram that is read; systemd reads no longer one either (`NOTIFY_BUFFER_MAX`).
+const LONGEST: usize = 4096;
+/// Datagrams that are read in one turn.
+const AT_ONCE: usize = 64;
+
+/// Where the child says how it is.
+#[derive(Debug)]
+pub(crate) struct Notify {
+    instance: Instance,
+    /// The first one and, if the path was put back, the newest.
+    sockets: Vec<AsyncFd<NotifySocket>>,
+}
+
+impl Notify {
+    /// Binds it. Within a runtime.
+    pub(crate) fn bind(instance: &Instance) -> Result<Self, Error> {
+        Ok(Self { instance: instance.clone(), sockets: vec![bind(instance)?] })
+    }
+
+    /// What `NOTIFY_SOCKET` is for the child.
+    pub(crate) fn path(&self) -> &Path {
+        self.newest().path()
+    }
+
+    fn newest(&self) -> &NotifySocket {
+        self.sockets[self.sockets.len() - 1].get_ref()
+    }
+
+    /// Waits until something can be taken. Cancel safe.
+    pub(crate) async fn readable(&self) {
+        poll_fn(|context| {
+            let is_ready =
+                |socket: &AsyncFd<NotifySocket>| !matches!(socket.poll_read_ready(context), Poll::Pending);
+            // Every one is asked, so that every one wakes.
+            if self.sockets.iter().map(is_ready).fold(false, |any, one| any | one) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Takes what waits, in the order in which it was said, without waiting.
+    pub(crate) fn take(&self) -> Vec<Said> {
+        let mut said = Vec::new();
+        let mut buffer = [0; LONGEST];
+        for socket in &self.sockets {
+            for _ in 0..AT_ONCE {
+                match receive(socket, &mut buffer) {
+                    Ok(datagram) if datagram.is_cut => {
+                        tracing::warn!("a datagram of more than {LONGEST} bytes came from the child: ignored");
+                    }
+                    Ok(datagram) if !socket.get_ref().believes(&datagram) => {
+                        tracing::warn!(uid = datagram.uid, "a datagram of another user is not believed");
+                    }
+                    Ok(datagram) => said.push(said::read(&buffer[..datagram.len])),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        if error.kind() != ErrorKind::WouldBlock {
+                            tracing::warn!("cannot hear what the child says: {error}");
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        said
+    }
+
+    /// Tells whether the path leads here, and puts it back if not: what was said meanwhile was heard by nobody.
+    pub(crate) fn mend(&mut self) -> bool {
+        if self.newest().is_in_place() {
+            return true;
+        }
+        match bind(&self.instance) {
+            Ok(socket) => {
+                tracing::warn!(path = %self.path().display(), "the child's way to say how it is was put back");
+                self.sockets.truncate(1);
+                self.sockets.push(socket);
+            }
+            Err(error) => tracing::debug!("the child has no way to say how it is: {error}"),
+        }
+        false
+    }
+}
+
+fn bind(instance: &Instance) -> Result<AsyncFd<NotifySocket>, Error> {
+    let socket = NotifySocket::bind(instance)?;
+    let path = socket.path().to_owned();
+    AsyncFd::with_interest(socket, Interest::READABLE).map_err(|source| Error::Io {
+        doing: "listen at",
+        path,
+        source,
+    })
+}
+
+/// Asks the socket itself first: the runtime may not know yet that something is there, and then never waits in vain.
+fn receive(socket: &AsyncFd<NotifySocket>, into: &mut [u8]) -> io::Result<Datagram> {
+    match socket.get_ref().receive(into) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            socket.try_io(Interest::READABLE, |socket| socket.receive(into))
+        }
+        received => received,
+    }
+}
