@@ -36,6 +36,12 @@ impl Holder {
         Self { held }
     }
 
+    /// The name of the instance.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.held.place.name
+    }
+
     /// Says that the program is ready, and a note that `status` shows.
     pub fn ready(&self, note: impl Into<String>) {
         self.show(|face| {

@@ -13,6 +13,8 @@ mod ping;
 mod processes;
 #[cfg(target_os = "linux")]
 mod table;
+#[cfg(target_os = "linux")]
+mod takeover;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -20,9 +22,11 @@ fn main() {
     match args.get(1..).unwrap_or_default() {
         [role, dir] if role == "floor" => ping::serve_floor(dir.as_ref()),
         [role, dir] if role == "holder" => ping::hold(dir.as_ref()),
+        [role] if role == "child" => takeover::child(),
         _ => {
             println!("{}\n", table::machine());
             processes::measure();
+            takeover::measure();
             ping::measure();
             idle::measure();
         }

@@ -3,15 +3,23 @@
 //! It is made of the words as they were typed, and not of what they mean, so that nothing is lost that was given.
 //! Proven by the test below, and typed into a shell by `tests/run_commands.rs`.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::OnceLock};
 
 use incumbent::text;
 
 use crate::{args::Which, words::command_line};
 
+/// Which instance was given on the command line, or by the environment; one of `--also` may be in the way instead.
+static GIVEN: OnceLock<Which> = OnceLock::new();
+
+/// Remembers which instance was given.
+pub(crate) fn is_given(which: &Which) {
+    let _ = GIVEN.set(which.clone());
+}
+
 /// This `run` once more, with an option: its other options, PROGRAM and its arguments included.
 pub(crate) fn run_again(which: &Which, option: &str) -> String {
-    let mut line = command_line(which, &format!("run {option}"));
+    let mut line = command_line(GIVEN.get().unwrap_or(which), &format!("run {option}"));
     for word in after_run(std::env::args_os().skip(1), option) {
         line.push(' ');
         line.push_str(&text::quoted(&word));

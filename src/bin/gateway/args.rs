@@ -72,6 +72,9 @@ pub(crate) struct Run {
     /// `1h30m`) [default: 30s, and what the one that is replaced gives itself]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) grace: Option<Duration>,
+    /// Hold this instance, too, in the same directory: all of them, or none. May be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) also: Vec<String>,
     /// The program to run, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incumbent::{Holder, Instance, Stop, platform_for_gateway as platform, text};
+use incumbent::{Instance, Stop, platform_for_gateway as platform, text};
 use tokio::{
     process::{Child, Command},
     signal::unix::SignalKind,
@@ -29,6 +29,7 @@ use tokio::{
 use crate::{
     args::Run,
     exit,
+    holders::Holders,
     output::complain,
     signals::{Caught, Signals},
     times::rounded,
@@ -58,7 +59,7 @@ enum Event {
 }
 
 /// Runs the program to its end. The exit code.
-pub(crate) async fn run(instance: &Instance, holder: &Holder, signals: &mut Signals, args: &Run) -> u8 {
+pub(crate) async fn run(instance: &Instance, holder: &Holders, signals: &mut Signals, args: &Run) -> u8 {
     let mut child = match start(instance, &args.program) {
         Ok(child) => child,
         Err(error) => return cannot_start(&args.program[0], &error),
@@ -103,7 +104,7 @@ fn cannot_start(program: &OsString, refused: &std::io::Error) -> u8 {
 
 /// Watches the child and whatever may ask it to stop.
 struct Supervisor<'a> {
-    holder: &'a Holder,
+    holder: &'a Holders,
     pid: u32,
     /// What it has to stop, unless the asker says.
     grace: Duration,
@@ -209,7 +210,7 @@ impl Supervisor<'_> {
     fn say_stopping(&self, signal: &str, grace: Duration) {
         let grace = text::duration(rounded(grace));
         complain(&format!("stopping: {signal} to pid {}, which has {grace}", self.pid));
-        self.holder.set_note(format!("waiting for pid {} to stop", self.pid));
+        self.holder.set_note(&format!("waiting for pid {} to stop", self.pid));
     }
 
     /// Signals the child, which was not waited for yet: its number is its own.

@@ -14,6 +14,7 @@ mod completions;
 mod doctor;
 mod exit;
 mod history;
+mod holders;
 mod lines;
 mod log;
 mod man;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     };
     log::start_if_wanted();
     let which = cli.which;
+    again::is_given(&which);
     match run_command(cli.command, &which) {
         Ok(code) => code.into(),
         Err(error) => {
@@ -61,7 +63,7 @@ fn run_command(command: Command, which: &Which) -> Result<u8, Error> {
     match command {
         Command::Completions { shell } => completions::print(shell),
         Command::Man => man::print(),
-        Command::Run(args) => run::run(&instance(which)?, which, args),
+        Command::Run(args) => run::run(which, args),
         Command::Stop(args) => stop::stop(&instance(which)?, which, args),
         Command::Send(args) => send::send(&instance(which)?, which, args),
         Command::Wait(args) => wait::wait(&instance(which)?, which, args),

@@ -12,11 +12,11 @@ use std::{
     time::Duration,
 };
 
-use incumbent::{Holder, Message, text};
+use incumbent::{Message, text};
 use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{base64, exit, output::complain, signals::Signals, words::say_error};
+use crate::{base64, exit, holders::Holders, output::complain, signals::Signals, words::say_error};
 
 /// `EX_IOERR` of sysexits.h: the message could not be printed.
 const NOT_PRINTED: i32 = 74;
@@ -63,7 +63,7 @@ impl Printer {
 }
 
 /// Takes messages until it is asked to stop. The exit code.
-pub(crate) async fn take(holder: &Holder, signals: &mut Signals, grace: Duration, printer: Printer) -> u8 {
+pub(crate) async fn take(holder: &Holders, signals: &mut Signals, grace: Duration, printer: Printer) -> u8 {
     let mut messages = holder.messages();
     let Printer { print, printed } = printer;
     holder.ready("");

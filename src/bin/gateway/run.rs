@@ -8,11 +8,12 @@
 
 use std::{path::Path, time::Duration};
 
-use incumbent::{Claim, Error, Holder, Incumbent, Instance, State, text};
+use incumbent::{Claim, Error, Incumbent, Instance, State, text};
 
 use crate::{
     args::{IfRunning, Run, Which},
     child, exit,
+    holders::{self, Holders, InTheWay},
     messages::{self, Printer},
     output::complain,
     queue::{self, Patience},
@@ -26,46 +27,53 @@ const OVERTIME: Duration = Duration::from_secs(1);
 
 /// Becomes the holder, and stays it until its work is over.
 #[allow(clippy::needless_pass_by_value)] // every command is called alike
-pub(crate) fn run(instance: &Instance, which: &Which, args: Run) -> Result<u8, Error> {
-    let mut patience = args.wait.map(|limit| Patience::new(instance, limit));
+pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
+    let instances = holders::together(which, &args.also)?;
+    let instance = crate::instance(which)?;
+    let mut patience = args.wait.map(|limit| Patience::new(&instance, limit));
     loop {
-        let claim = match &patience {
-            Some(patience) => claim(&instance.clone().claim_timeout(patience.claim_timeout()), &args),
+        let timeout = patience.as_ref().map(Patience::claim_timeout);
+        let claimed = holders::claim_all(which, &instances, |instance| match timeout {
+            Some(timeout) => claim(&instance.clone().claim_timeout(timeout), &args),
             None => claim(instance, &args),
+        });
+        let InTheWay { which, why } = match claimed {
+            Ok(holders) => return hold(&instance, holders, &args),
+            Err(in_the_way) => *in_the_way,
         };
-        match (claim, &mut patience) {
-            (Ok(Claim::Won(holder)), _) => return hold(instance, holder, &args),
-            (Ok(Claim::Lost(incumbent)), _) if args.if_running != IfRunning::Fail => {
-                return instead(instance, &incumbent, &args, which);
+        match (why, &mut patience) {
+            (Ok(incumbent), _) if args.if_running != IfRunning::Fail => {
+                return instead(&incumbent, &args, &which);
             }
-            (Ok(Claim::Lost(incumbent)), None) => return refused(&incumbent, which, args.replace),
-            (Ok(Claim::Lost(incumbent)), Some(patience)) => {
+            (Ok(incumbent), None) => return refused(&incumbent, &which, args.replace),
+            (Ok(incumbent), Some(patience)) => {
                 if !patience.until_gone(&incumbent) {
                     let hints =
-                        incumbent.inspect_blocking(queue::GLANCE).map(|seen| words::hints_for(&seen, which));
+                        incumbent.inspect_blocking(queue::GLANCE).map(|seen| words::hints_for(&seen, &which));
                     return Ok(patience.over(&hints.unwrap_or_default()));
                 }
             }
             (Err(error), Some(patience)) if error.is_busy() => {
                 if !patience.goes_on(&error) {
-                    return Ok(patience.over(&words::hints(&error, which)));
+                    return Ok(patience.over(&words::hints(&error, &which)));
                 }
             }
-            (Err(error @ Error::Refused { .. }), _) => {
-                words::was_refused(&error, which);
-                return Ok(exit::BUSY);
-            }
-            // It lives, and speaks differently or not at all.
-            (
-                Err(error @ (Error::Protocol { .. } | Error::Disconnected { .. } | Error::NoAnswer { .. })),
-                _,
-            ) => {
-                words::report(&error, which);
-                return Ok(exit::BUSY);
-            }
-            (Err(error), _) => return Err(error),
+            (Err(error), _) => return not_claimed(error, &which),
         }
     }
+}
+
+/// What is in the way, in words, and the code.
+fn not_claimed(error: Error, which: &Which) -> Result<u8, Error> {
+    match error {
+        Error::Refused { .. } => words::was_refused(&error, which),
+        // It lives, and speaks differently or not at all.
+        Error::Protocol { .. } | Error::Disconnected { .. } | Error::NoAnswer { .. } => {
+            words::report(&error, which);
+        }
+        other => return Err(other),
+    }
+    Ok(exit::BUSY)
 }
 
 fn claim(instance: &Instance, args: &Run) -> Result<Claim, Error> {
@@ -77,7 +85,7 @@ fn claim(instance: &Instance, args: &Run) -> Result<Claim, Error> {
 }
 
 /// Another runs already, and that is no failure.
-fn instead(instance: &Instance, incumbent: &Incumbent, args: &Run, which: &Which) -> Result<u8, Error> {
+fn instead(incumbent: &Incumbent, args: &Run, which: &Which) -> Result<u8, Error> {
     if args.if_running == IfRunning::Send {
         return send::hand_over(incumbent, &args.program, Vec::new(), which);
     }
@@ -87,7 +95,7 @@ fn instead(instance: &Instance, incumbent: &Incumbent, args: &Run, which: &Which
         words::is_stopping(&status, which);
         return Ok(exit::BUSY);
     }
-    complain(&format!("`{}` is running already: {}", instance.name(), queue::pid_words(incumbent.pid())));
+    complain(&format!("`{}` is running already: {}", which.name, queue::pid_words(incumbent.pid())));
     Ok(exit::OK)
 }
 
@@ -107,46 +115,44 @@ fn refused(incumbent: &Incumbent, which: &Which, took_over: bool) -> Result<u8, 
 }
 
 /// Holds the instance until the work is over.
-fn hold(instance: &Instance, holder: Holder, args: &Run) -> Result<u8, Error> {
+fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
     let failed = |source| Error::Io { doing: "start the event loop for", path: dir.to_owned(), source };
     let runtime = signals::runtime().map_err(failed)?;
     let code = runtime.block_on(async {
         // Whoever has read `holding` may signal.
         let mut signals = Signals::take().map_err(failed)?;
-        holder.set_grace(args.grace());
-        holder.set_overtime(Some(OVERTIME), || {
+        holders.set_grace(args.grace());
+        holders.set_overtime(OVERTIME, || {
             complain("gateway: did not end within the grace: ended by its answering thread");
         });
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
-        complain(&holding(instance, dir, &holder));
+        complain(&holding(instance, dir, &holders));
         Ok(match printer {
-            Some(printer) => messages::take(&holder, &mut signals, args.grace(), printer).await,
-            None => child::run(instance, &holder, &mut signals, args).await,
+            Some(printer) => messages::take(&holders, &mut signals, args.grace(), printer).await,
+            None => child::run(instance, &holders, &mut signals, args).await,
         })
     })?;
-    let code = if code == exit::OK && was_left_alone(&holder) { exit::LEFT_ALONE } else { code };
-    if let Err(error) = holder.release_blocking() {
+    let code = if code == exit::OK && holders.were_left_alone() {
+        complain("the one that asked for the place has gone: nobody runs now");
+        exit::LEFT_ALONE
+    } else {
+        code
+    };
+    if let Err(error) = holders.release() {
         complain(&format!("warning: `{}` is free again, but {error}", instance.name()));
     }
     Ok(code)
 }
 
-/// Whether it was asked to make room, and nobody is there to take it.
-fn was_left_alone(holder: &Holder) -> bool {
-    let left_alone = holder.stop().is_some_and(|stop| stop.is_replace()) && !holder.has_successor();
-    if left_alone {
-        complain("the one that asked for the place has gone: nobody runs now");
-    }
-    left_alone
-}
-
-fn holding(instance: &Instance, dir: &Path, holder: &Holder) -> String {
+fn holding(instance: &Instance, dir: &Path, holders: &Holders) -> String {
+    let also: Vec<String> = holders.others().map(|holder| format!("`{}`", holder.name())).collect();
+    let also = if also.is_empty() { String::new() } else { format!(" and {}", also.join(", ")) };
     format!(
-        "holding `{}` in {} (pid {}, generation {})",
+        "holding `{}`{also} in {} (pid {}, generation {})",
         instance.name(),
         text::shown_path(dir),
         std::process::id(),
-        holder.generation()
+        holders.first().generation()
     )
 }
