@@ -44,8 +44,10 @@ pub(crate) fn put_in_place<S>(
     bind: impl FnOnce(&Path) -> io::Result<S>,
 ) -> Result<(S, FileId), Error> {
     let failed = |source| Error::io("listen at", path, source);
-    let in_the_way = |path: &Path, kind: Kind| {
-        Error::InTheWay { path: path.to_owned(), what: kind.words(), wanted: "socket" }
+    let in_the_way = |path: &Path, kind: Kind| Error::InTheWay {
+        path: path.to_owned(),
+        what: kind.words(),
+        wanted: "socket",
     };
     let beside = beside(path);
     if let Some(facts) = platform::at(&beside).map_err(failed)? {

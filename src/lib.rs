@@ -55,7 +55,7 @@ mod instance;
 mod instance_id;
 mod lag;
 mod lossy;
-mod notify_socket;
+mod notify_path;
 mod overtime;
 mod pid_file;
 mod place;
@@ -76,7 +76,7 @@ mod whole_file;
 mod won;
 
 #[doc(hidden)]
-pub use notify_socket::NotifySocket;
+pub use notify_path::NotifyPath;
 #[doc(hidden)]
 pub use platform::for_gateway as platform_for_gateway;
 

@@ -9,7 +9,8 @@
 //! The child is in the process group of `gateway`: a Ctrl-C on the terminal reaches both, so that SIGINT is passed on
 //! only when a process sent it, or when the child has left the group. After SIGTERM comes SIGCONT, because a stopped
 //! program cannot end. It dies with `gateway`, however that dies (Linux). The instance is released when it is gone.
-//! Proven by `tests/child.rs`.
+//! What it says of itself (`told.rs`) is heard before every step; one that is hung gets SIGABRT, and its grace.
+//! Proven by `tests/child.rs`, `tests/notify.rs`.
 
 use std::{
     ffi::OsString,
@@ -33,11 +34,14 @@ use crate::{
     output::complain,
     signals::{Caught, Signals},
     times::rounded,
+    told::{Heard, Told},
     words::say_error,
 };
 
 /// What a program that is not the holder's any more has to stop: every moment of it is beside its successor.
 const GRACE_OF_THE_DEPOSED: Duration = Duration::from_secs(2);
+/// What a program that is hung has to write its core, whatever its grace.
+const LONGEST_ABORT: Duration = Duration::from_secs(30);
 /// A signal that reached the child and `gateway` alike may be seen here a moment after the child's end.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
 
@@ -55,28 +59,38 @@ enum Event {
     Asked(Stop),
     Deposed,
     GraceOver,
+    /// It has said something, or it is time to look after it.
+    Told,
     Ended(ExitStatus),
 }
 
 /// Runs the program to its end. The exit code.
-pub(crate) async fn run(instance: &Instance, holder: &Holders, signals: &mut Signals, args: &Run) -> u8 {
-    let mut child = match start(instance, &args.program) {
+pub(crate) async fn run(
+    instance: &Instance,
+    holder: &Holders,
+    signals: &mut Signals,
+    args: &Run,
+    mut told: Told<'_>,
+) -> u8 {
+    let mut child = match start(instance, &args.program, &told) {
         Ok(child) => child,
         Err(error) => return cannot_start(&args.program[0], &error),
     };
     let pid = child.id().unwrap_or(0);
     holder.set_child(Some((pid, &args.program)));
-    holder.ready("");
-    let code = Supervisor { holder, pid, grace: args.grace(), phase: Phase::Running, asked: None }
+    told.started(pid, args.notify);
+    let grace = args.grace();
+    let code = Supervisor { holder, pid, grace, phase: Phase::Running, asked: None, told, is_hung: false }
         .supervise(&mut child, signals)
         .await;
     holder.set_child(None);
     code
 }
 
-fn start(instance: &Instance, program: &[OsString]) -> std::io::Result<Child> {
+fn start(instance: &Instance, program: &[OsString], told: &Told<'_>) -> std::io::Result<Child> {
     let mut command = std::process::Command::new(&program[0]);
     command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
+    told.tell_how(&mut command);
     if let Ok(dir) = instance.dir() {
         command.env("GATEWAY_DIR", dir);
     }
@@ -111,6 +125,9 @@ struct Supervisor<'a> {
     phase: Phase,
     /// The last wish to stop that was passed on.
     asked: Option<Stop>,
+    told: Told<'a>,
+    /// It is ended because it was hung.
+    is_hung: bool,
 }
 
 impl Supervisor<'_> {
@@ -118,10 +135,18 @@ impl Supervisor<'_> {
         loop {
             let event = self.next_event(child, signals).await;
             tracing::debug!(?event, phase = ?self.phase);
+            let heard = self.told.hear();
+            if let Event::Ended(status) = event {
+                return self.code(status, signals).await;
+            }
+            self.phase = self.act_upon(heard);
             self.phase = match (event, self.phase) {
-                (Event::Ended(status), phase) => return self.code(status, phase, signals).await,
                 // Nothing is left to be done but to wait; and one that runs has no grace.
-                (_, phase @ Phase::Killed { .. }) | (Event::GraceOver, phase @ Phase::Running) => phase,
+                (_, phase @ Phase::Killed { .. })
+                | (Event::Told | Event::Ended(_), phase)
+                | (Event::GraceOver, phase @ Phase::Running) => phase,
+                // It asked for more time a moment before.
+                (Event::GraceOver, phase @ Phase::Stopping { by, .. }) if Instant::now() < by => phase,
                 (Event::Signal(caught), Phase::Running) => {
                     self.pass_on(caught);
                     Phase::Stopping { by: Instant::now() + self.grace, grace: self.grace, deposed: false }
@@ -133,6 +158,8 @@ impl Supervisor<'_> {
                 (Event::Asked(stop), phase) => self.passed_on(stop, phase),
                 (Event::Deposed, _) => {
                     say_error("another process holds the instance now: stopping");
+                    self.told.stopping();
+                    self.told.manager.stopping(None);
                     self.signal(SignalKind::terminate().as_raw_value());
                     let grace = self.grace.min(GRACE_OF_THE_DEPOSED);
                     Phase::Stopping { by: Instant::now() + grace, grace, deposed: true }
@@ -167,6 +194,34 @@ impl Supervisor<'_> {
                 }
             },
             () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
+            // Last: whoever says much keeps nothing else waiting.
+            () = self.told.next() => Event::Told,
+        }
+    }
+
+    /// Gives it the time that it asked for while it is stopping; ends it if it is hung.
+    fn act_upon(&mut self, heard: Heard) -> Phase {
+        match (self.phase, heard) {
+            (Phase::Stopping { by, grace, deposed: false }, Heard { more_time: Some(time), .. }) => {
+                self.holder.extend_grace(time);
+                let later = Instant::now() + time;
+                if later > by {
+                    return Phase::Stopping { by: later, grace: time, deposed: false };
+                }
+                Phase::Stopping { by, grace, deposed: false }
+            }
+            (Phase::Running, Heard { hung: Some(how), .. }) => {
+                let grace = self.grace.min(LONGEST_ABORT);
+                complain(&format!("{how}: SIGABRT, and SIGKILL after {}", text::duration(rounded(grace))));
+                self.is_hung = true;
+                self.told.stopping();
+                self.told.manager.stopping(Some(grace));
+                self.holder.draining();
+                self.holder.set_note(&how);
+                self.signal(platform::ABORT);
+                Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
+            }
+            (phase, _) => phase,
         }
     }
 
@@ -184,6 +239,7 @@ impl Supervisor<'_> {
         if first {
             self.signal(SignalKind::terminate().as_raw_value());
             self.say_stopping("SIGTERM", stop.grace());
+            self.told.manager.stopping(Some(stop.grace()));
         }
         let grace = stop.grace();
         self.asked = Some(stop);
@@ -197,8 +253,9 @@ impl Supervisor<'_> {
     }
 
     /// Passes a signal on, unless the terminal has sent it to the child too.
-    fn pass_on(&self, caught: Caught) {
+    fn pass_on(&mut self, caught: Caught) {
         self.holder.draining();
+        self.told.manager.stopping(None);
         if !(caught.from_terminal && platform::shares_group(self.pid)) {
             self.signal(caught.number);
         }
@@ -207,10 +264,13 @@ impl Supervisor<'_> {
         }
     }
 
-    fn say_stopping(&self, signal: &str, grace: Duration) {
+    fn say_stopping(&mut self, signal: &str, grace: Duration) {
         let grace = text::duration(rounded(grace));
         complain(&format!("stopping: {signal} to pid {}, which has {grace}", self.pid));
-        self.holder.set_note(&format!("waiting for pid {} to stop", self.pid));
+        let note = format!("waiting for pid {} to stop", self.pid);
+        self.told.stopping();
+        self.told.manager.status(&note);
+        self.holder.set_note(&note);
     }
 
     /// Signals the child, which was not waited for yet: its number is its own.
@@ -220,9 +280,14 @@ impl Supervisor<'_> {
     }
 
     /// The exit code that says how it ended.
-    async fn code(&self, status: ExitStatus, phase: Phase, signals: &mut Signals) -> u8 {
+    async fn code(&self, status: ExitStatus, signals: &mut Signals) -> u8 {
+        let phase = self.phase;
+        if matches!(phase, Phase::Running) && !self.told.was_ready() {
+            complain(&format!("pid {} ended before it was ready (READY=1)", self.pid));
+        }
         match (phase, platform::signal_of(status)) {
             (Phase::Stopping { deposed: true, .. } | Phase::Killed { deposed: true }, _) => exit::DEPOSED,
+            (Phase::Stopping { .. } | Phase::Killed { .. }, _) if self.is_hung => exit::HUNG,
             (Phase::Stopping { .. }, _) => exit::OK,
             (Phase::Killed { .. }, _) => exit::SIGNAL + 9,
             (Phase::Running, None) => u8::try_from(status.code().unwrap_or(0) & 0xff).unwrap_or(u8::MAX),

@@ -103,6 +103,10 @@ impl Holders {
         self.each().for_each(|holder| holder.set_grace(grace));
     }
 
+    pub(crate) fn extend_grace(&self, by: Duration) {
+        self.each().for_each(|holder| holder.extend_grace(by));
+    }
+
     /// Sets how long after the grace their answering thread ends the process.
     pub(crate) fn set_overtime(&self, overtime: Duration, last_words: fn()) {
         self.each().for_each(|holder| holder.set_overtime(Some(overtime), last_words));

@@ -11,14 +11,13 @@ use std::{
     fmt::Write as _,
     future::pending,
     io::{self, ErrorKind},
-    os::unix::net::UnixDatagram,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use incumbent::{platform_for_gateway as platform, text};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    net::UnixDatagram,
     sync::Notify as Wake,
     time::{Interval, MissedTickBehavior, interval, timeout},
 };
@@ -38,7 +37,7 @@ pub(crate) struct Manager(Option<Arc<Line>>);
 #[derive(Debug)]
 struct Line {
     address: OsString,
-    socket: AsyncFd<UnixDatagram>,
+    socket: UnixDatagram,
     words: Mutex<Words>,
     /// It did not take what was to be told.
     blocked: Wake,
@@ -131,8 +130,7 @@ impl Manager {
 
 impl Line {
     fn to(address: OsString) -> io::Result<Self> {
-        let socket = platform::connect_datagrams(&address)?;
-        let socket = AsyncFd::with_interest(socket, Interest::WRITABLE)?;
+        let socket = UnixDatagram::from_std(platform::connect_datagrams(&address)?)?;
         Ok(Self { address, socket, words: Mutex::default(), blocked: Wake::new() })
     }
 
@@ -147,7 +145,7 @@ impl Line {
         if said.is_empty() || words.is_broken {
             return true;
         }
-        match self.socket.get_ref().send(said.as_bytes()) {
+        match self.socket.try_send(said.as_bytes()) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
             Err(error) => {
                 words.is_broken = true;
@@ -162,12 +160,7 @@ impl Line {
 
     async fn delivered(&self) {
         while !self.deliver() {
-            match self.socket.writable().await {
-                // It was full a moment ago: whether it is still, only the system knows.
-                Ok(mut guard) => guard.clear_ready(),
-                Err(_) => return,
-            }
-            if self.deliver() {
+            if self.socket.writable().await.is_err() {
                 return;
             }
         }
@@ -179,7 +172,9 @@ impl Words {
     fn said(&self) -> String {
         let (told, now) = (&self.told, &self.now);
         let mut said = String::new();
-        let mut say = |line: std::fmt::Arguments<'_>| drop(writeln!(said, "{line}"));
+        let mut say = |line: std::fmt::Arguments<'_>| {
+            let _ = writeln!(said, "{line}");
+        };
         if now.is_ready && (!told.is_ready || told.is_reloading && !now.is_reloading) {
             say(format_args!("READY=1"));
         }
@@ -207,7 +202,7 @@ async fn attend(line: Arc<Line>, every: Option<Duration>) {
     }
     loop {
         tokio::select! {
-            () = tick(&mut ping) => drop(line.socket.get_ref().send(b"WATCHDOG=1")),
+            () = tick(&mut ping) => drop(line.socket.send(b"WATCHDOG=1").await),
             () = line.blocked.notified() => line.delivered().await,
         }
     }

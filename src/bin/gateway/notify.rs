@@ -13,28 +13,48 @@ use std::{
     task::Poll,
 };
 
-use incumbent::{Error, Instance, NotifySocket, platform_for_gateway::Datagram};
-use tokio::io::{Interest, unix::AsyncFd};
+use incumbent::{
+    Error, Instance, NotifyPath,
+    platform_for_gateway::{Datagram, receive_datagram},
+};
+use tokio::{io::Interest, net::UnixDatagram};
 
-use crate::said::{self, Said};
+use crate::{
+    args::Run,
+    output::complain,
+    said::{self, Said},
+};
 
 /// The longest datagram that is read; systemd reads no longer one either (`NOTIFY_BUFFER_MAX`).
 const LONGEST: usize = 4096;
 /// Datagrams that are read in one turn.
 const AT_ONCE: usize = 64;
 
+#[derive(Debug)]
+struct Socket {
+    socket: UnixDatagram,
+    at: NotifyPath,
+}
+
 /// Where the child says how it is.
 #[derive(Debug)]
 pub(crate) struct Notify {
     instance: Instance,
     /// The first one and, if the path was put back, the newest.
-    sockets: Vec<AsyncFd<NotifySocket>>,
+    sockets: Vec<Socket>,
 }
 
 impl Notify {
-    /// Binds it. Within a runtime.
-    pub(crate) fn bind(instance: &Instance) -> Result<Self, Error> {
-        Ok(Self { instance: instance.clone(), sockets: vec![bind(instance)?] })
+    /// Binds it, within a runtime. Where that cannot be, a child that need not say anything does without, and that is said.
+    pub(crate) fn for_child(instance: &Instance, args: &Run) -> Result<Option<Self>, Error> {
+        match Socket::bind(instance) {
+            Ok(socket) => Ok(Some(Self { instance: instance.clone(), sockets: vec![socket] })),
+            Err(error) if args.notify || args.watchdog.is_some() => Err(error),
+            Err(error) => {
+                complain(&format!("warning: PROGRAM cannot say how it is (NOTIFY_SOCKET): {error}"));
+                Ok(None)
+            }
+        }
     }
 
     /// What `NOTIFY_SOCKET` is for the child.
@@ -42,15 +62,14 @@ impl Notify {
         self.newest().path()
     }
 
-    fn newest(&self) -> &NotifySocket {
-        self.sockets[self.sockets.len() - 1].get_ref()
+    fn newest(&self) -> &NotifyPath {
+        &self.sockets[self.sockets.len() - 1].at
     }
 
     /// Waits until something can be taken. Cancel safe.
     pub(crate) async fn readable(&self) {
         poll_fn(|context| {
-            let is_ready =
-                |socket: &AsyncFd<NotifySocket>| !matches!(socket.poll_read_ready(context), Poll::Pending);
+            let is_ready = |socket: &Socket| !matches!(socket.socket.poll_recv_ready(context), Poll::Pending);
             // Every one is asked, so that every one wakes.
             if self.sockets.iter().map(is_ready).fold(false, |any, one| any | one) {
                 Poll::Ready(())
@@ -67,11 +86,13 @@ impl Notify {
         let mut buffer = [0; LONGEST];
         for socket in &self.sockets {
             for _ in 0..AT_ONCE {
-                match receive(socket, &mut buffer) {
+                match socket.receive(&mut buffer) {
                     Ok(datagram) if datagram.is_cut => {
-                        tracing::warn!("a datagram of more than {LONGEST} bytes came from the child: ignored");
+                        tracing::warn!(
+                            "a datagram of more than {LONGEST} bytes came from the child: ignored"
+                        );
                     }
-                    Ok(datagram) if !socket.get_ref().believes(&datagram) => {
+                    Ok(datagram) if !socket.at.believes(&datagram) => {
                         tracing::warn!(uid = datagram.uid, "a datagram of another user is not believed");
                     }
                     Ok(datagram) => said.push(said::read(&buffer[..datagram.len])),
@@ -93,7 +114,7 @@ impl Notify {
         if self.newest().is_in_place() {
             return true;
         }
-        match bind(&self.instance) {
+        match Socket::bind(&self.instance) {
             Ok(socket) => {
                 tracing::warn!(path = %self.path().display(), "the child's way to say how it is was put back");
                 self.sockets.truncate(1);
@@ -105,22 +126,23 @@ impl Notify {
     }
 }
 
-fn bind(instance: &Instance) -> Result<AsyncFd<NotifySocket>, Error> {
-    let socket = NotifySocket::bind(instance)?;
-    let path = socket.path().to_owned();
-    AsyncFd::with_interest(socket, Interest::READABLE).map_err(|source| Error::Io {
-        doing: "listen at",
-        path,
-        source,
-    })
-}
-
-/// Asks the socket itself first: the runtime may not know yet that something is there, and then never waits in vain.
-fn receive(socket: &AsyncFd<NotifySocket>, into: &mut [u8]) -> io::Result<Datagram> {
-    match socket.get_ref().receive(into) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-            socket.try_io(Interest::READABLE, |socket| socket.receive(into))
+impl Socket {
+    fn bind(instance: &Instance) -> Result<Self, Error> {
+        let (socket, at) = NotifyPath::bind(instance)?;
+        match UnixDatagram::from_std(socket) {
+            Ok(socket) => Ok(Self { socket, at }),
+            Err(source) => Err(Error::Io { doing: "listen at", path: at.path().to_owned(), source }),
         }
-        received => received,
+    }
+
+    /// Asks the system first: the runtime may not know yet that something is there. And then through the runtime, which
+    /// learns so that nothing is there, and waits.
+    fn receive(&self, into: &mut [u8]) -> io::Result<Datagram> {
+        match receive_datagram(&self.socket, into) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.socket.try_io(Interest::READABLE, || receive_datagram(&self.socket, into))
+            }
+            received => received,
+        }
     }
 }

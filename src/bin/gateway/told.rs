@@ -1,4 +1,4 @@
-//! What the child has said of itself, and what that makes of the holder: its state, its note, and what the manager is told.
+//! What the child has said of itself, and what that makes of the holders: its state, its note, and what the manager is told.
 //!
 //! | it says | then |
 //! | --- | --- |
@@ -12,12 +12,16 @@
 //!
 //! It is heard before anything is judged. Proven by `tests/notify.rs`.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use incumbent::{Holder, text};
+use incumbent::text;
 use tokio::time::sleep_until;
 
 use crate::{
+    holders::Holders,
     manager::Manager,
     notify::Notify,
     output::complain,
@@ -31,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What a child has said.
 #[derive(Debug)]
 pub(crate) struct Told<'a> {
-    holder: &'a Holder,
+    holders: &'a Holders,
     pub(crate) manager: &'a Manager,
     notify: Option<Notify>,
     next_look: Instant,
@@ -40,14 +44,21 @@ pub(crate) struct Told<'a> {
     /// `--watchdog`, or what the child said since.
     interval: Option<Duration>,
     watchdog: Option<Watchdog>,
+    come: Come,
+    /// The last status, and what is shown of it.
+    status: String,
+    note: String,
+    /// That `MAINPID=` is ignored was said.
+    has_warned: bool,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Come {
     is_ready: bool,
     is_reloading: bool,
     /// By itself, or because it was asked to.
     is_stopping: bool,
-    /// The last status, and what is shown of it.
-    status: String,
-    note: String,
-    main_pid: Option<u32>,
 }
 
 /// What was heard that somebody has to act upon.
@@ -62,7 +73,7 @@ pub(crate) struct Heard {
 impl<'a> Told<'a> {
     /// Of a child that is about to be started.
     pub(crate) fn new(
-        holder: &'a Holder,
+        holders: &'a Holders,
         manager: &'a Manager,
         notify: Option<Notify>,
         grace: Duration,
@@ -70,7 +81,7 @@ impl<'a> Told<'a> {
     ) -> Self {
         let next_look = Instant::now() + LOOK;
         Self {
-            holder,
+            holders,
             manager,
             notify,
             next_look,
@@ -78,12 +89,23 @@ impl<'a> Told<'a> {
             grace,
             interval,
             watchdog: None,
-            is_ready: false,
-            is_reloading: false,
-            is_stopping: false,
+            come: Come::default(),
             status: String::new(),
             note: String::new(),
-            main_pid: None,
+            has_warned: false,
+        }
+    }
+
+    /// Puts into its environment what it needs to say something; what is meant for us is not for it.
+    pub(crate) fn tell_how(&self, command: &mut Command) {
+        for ours in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(ours);
+        }
+        if let Some(notify) = &self.notify {
+            command.env("NOTIFY_SOCKET", notify.path());
+        }
+        if let Some(interval) = self.interval {
+            command.env("WATCHDOG_USEC", interval.as_micros().to_string());
         }
     }
 
@@ -98,12 +120,12 @@ impl<'a> Told<'a> {
 
     /// Whether it has been ready.
     pub(crate) fn was_ready(&self) -> bool {
-        self.is_ready
+        self.come.is_ready
     }
 
     /// It was asked to stop: the watching is left to the grace.
     pub(crate) fn stopping(&mut self) {
-        self.is_stopping = true;
+        self.come.is_stopping = true;
         self.watchdog = None;
     }
 
@@ -143,23 +165,22 @@ impl<'a> Told<'a> {
     }
 
     fn show(&mut self, said: Vec<Said>, now: Instant, heard: &mut Heard) {
-        let was = (self.is_ready, self.is_reloading, self.is_stopping);
+        let before = self.come;
         let note = self.note.clone();
         for said in said {
             self.take(said, now, heard);
         }
-        let (was_ready, was_reloading, was_stopping) = was;
-        if self.is_stopping && !was_stopping {
-            self.holder.draining();
+        if self.come.is_stopping && !before.is_stopping {
+            self.holders.draining();
             self.manager.stopping(None);
         }
-        if self.is_ready && !was_ready || was_reloading && !self.is_reloading {
+        if self.come.is_ready && !before.is_ready || before.is_reloading && !self.come.is_reloading {
             self.show_ready();
-        } else if self.is_reloading && !was_reloading {
+        } else if self.come.is_reloading && !before.is_reloading {
             self.manager.reloading();
         }
         if self.note != note {
-            self.holder.set_note(self.note.as_str());
+            self.holders.set_note(&self.note);
             self.manager.status(&self.note);
         }
         if let Some(time) = heard.more_time {
@@ -171,11 +192,11 @@ impl<'a> Told<'a> {
         match said.phase {
             Some(Phase::Ready) => self.ready(),
             Some(Phase::Reloading) => {
-                self.is_reloading = true;
+                self.come.is_reloading = true;
                 "reloading".clone_into(&mut self.note);
             }
-            Some(Phase::Stopping) if !self.is_stopping => {
-                self.is_stopping = true;
+            Some(Phase::Stopping) if !self.come.is_stopping => {
+                self.come.is_stopping = true;
                 let grace = |dog: Watchdog| Watchdog::new(self.grace.max(dog.interval()), now);
                 self.watchdog = self.watchdog.map(grace);
             }
@@ -195,33 +216,33 @@ impl<'a> Told<'a> {
         if said.is_hung {
             heard.hung = Some(format!("pid {} says that it is hung (WATCHDOG=trigger)", self.pid));
         }
-        heard.more_time = said.more_time.or(heard.more_time);
-        if let Some(other) = said.main_pid.filter(|pid| *pid != self.pid && self.main_pid != Some(*pid)) {
-            self.main_pid = Some(other);
+        heard.more_time = heard.more_time.max(said.more_time);
+        if let Some(other) = said.main_pid.filter(|pid| *pid != self.pid && !self.has_warned) {
+            self.has_warned = true;
             let own = self.pid;
             complain(&format!("warning: MAINPID={other} is ignored: pid {own} is what was started here"));
         }
     }
 
     fn ready(&mut self) {
-        self.is_reloading = false;
+        self.come.is_reloading = false;
         self.note.clone_from(&self.status);
-        if !self.is_ready {
-            self.is_ready = true;
+        if !self.come.is_ready {
+            self.come.is_ready = true;
             self.watch(Instant::now());
         }
     }
 
     fn show_ready(&self) {
-        if !self.is_stopping {
-            self.holder.ready(self.note.as_str());
+        if !self.come.is_stopping {
+            self.holders.ready(&self.note);
         }
         self.manager.ready();
     }
 
     /// Begins to watch it, if it is to be watched and can be.
     fn watch(&mut self, now: Instant) {
-        let is_watched = self.is_ready && !self.is_stopping;
+        let is_watched = self.come.is_ready && !self.come.is_stopping;
         self.watchdog = self.interval.filter(|_| is_watched).map(|interval| Watchdog::new(interval, now));
     }
 }

@@ -61,8 +61,11 @@ pub fn connect_datagrams(address: &OsStr) -> io::Result<UnixDatagram> {
     Ok(made.into())
 }
 
-/// Receives a datagram, and whose it is. `WouldBlock`: none is there.
-pub(crate) fn receive(socket: &impl AsFd, into: &mut [u8]) -> io::Result<Datagram> {
+/// Receives a datagram without waiting, and whose it is. Descriptors that came with it are closed.
+///
+/// # Errors
+/// As `recvmsg(2)`; `WouldBlock`: none is there.
+pub fn receive_datagram(socket: &impl AsFd, into: &mut [u8]) -> io::Result<Datagram> {
     let mut piece = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     // SAFETY: all zeroes is a valid `msghdr`: no address, no pieces, nothing beside.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -71,8 +74,7 @@ pub(crate) fn receive(socket: &impl AsFd, into: &mut [u8]) -> io::Result<Datagra
     #[cfg(target_os = "linux")]
     let mut beside = Credentials::room(&mut message);
     // SAFETY: the message describes `into` and `beside` as they are, and both outlive the call.
-    let got =
-        unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    let got = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
     let len = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
     #[cfg(target_os = "linux")]
     let uid = beside.uid(&message);

@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 
-pub use super::datagrams::{Datagram, connect_datagrams};
+pub use super::datagrams::{Datagram, connect_datagrams, receive_datagram};
 
 /// Microseconds on the clock that systemd reads too: `CLOCK_MONOTONIC` (`sd_notify(3)`, `MONOTONIC_USEC`).
 #[must_use]
@@ -92,6 +92,9 @@ pub fn has_descriptors_left(count: usize) -> io::Result<()> {
         (0..count).map(|_| std::fs::File::open("/dev/null")).collect();
     opened.map(drop)
 }
+
+/// The signal that ends a program with a core.
+pub const ABORT: i32 = libc::SIGABRT;
 
 /// The signal that lets a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;

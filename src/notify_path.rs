@@ -6,11 +6,7 @@
 //! `tests/notify.rs`.
 
 use std::{
-    io,
-    os::{
-        fd::{AsFd as _, AsRawFd, RawFd},
-        unix::net::UnixDatagram,
-    },
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
 };
 
@@ -22,10 +18,9 @@ use crate::{
     platform::{self, FileId, for_gateway::Datagram},
 };
 
-/// A socket that takes datagrams from this user's processes.
+/// Where a socket is that takes datagrams from this user's processes, and whom it believes.
 #[derive(Debug)]
-pub struct NotifySocket {
-    socket: UnixDatagram,
+pub struct NotifyPath {
     path: PathBuf,
     /// What the path must name.
     node: FileId,
@@ -33,19 +28,19 @@ pub struct NotifySocket {
     owner: u32,
 }
 
-impl NotifySocket {
-    /// Binds it for an instance that this process holds, in place of what a holder before it left there.
+impl NotifyPath {
+    /// Binds a socket for an instance that this process holds, in place of what a holder before it left there.
     ///
     /// # Errors
     /// [`Error::InTheWay`], [`Error::Io`], [`Error::Directory`].
-    pub fn bind(instance: &Instance) -> Result<Self, Error> {
+    pub fn bind(instance: &Instance) -> Result<(UnixDatagram, Self), Error> {
         let place = instance.place()?;
         let (path, owner) = (place.notify(), place.owner());
         if let Some(elsewhere) = path.parent().filter(|dir| *dir != place.dir) {
             place::make_safe(elsewhere)?;
         }
         let (socket, node) = endpoint::put_in_place(&path, owner, platform::bind_datagrams)?;
-        Ok(Self { socket, path, node, owner })
+        Ok((socket, Self { path, node, owner }))
     }
 
     /// What `NOTIFY_SOCKET` is for the child.
@@ -54,29 +49,15 @@ impl NotifySocket {
         &self.path
     }
 
-    /// Whether its path still leads to it.
+    /// Whether the path still leads to the socket.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         matches!(platform::at(&self.path), Ok(Some(facts)) if facts.id == self.node)
-    }
-
-    /// Receives a datagram, without waiting. Descriptors that came with it are closed by then.
-    ///
-    /// # Errors
-    /// As `recv(2)`; `WouldBlock`: none is there.
-    pub fn receive(&self, into: &mut [u8]) -> io::Result<Datagram> {
-        platform::receive(&self.socket, into)
     }
 
     /// Whether the sender of a datagram is believed.
     #[must_use]
     pub fn believes(&self, datagram: &Datagram) -> bool {
         datagram.uid.is_some_and(|uid| uid == 0 || uid == self.owner)
-    }
-}
-
-impl AsRawFd for NotifySocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_fd().as_raw_fd()
     }
 }
