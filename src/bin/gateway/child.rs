@@ -202,13 +202,12 @@ impl Supervisor<'_> {
     /// Gives it the time that it asked for while it is stopping; ends it if it is hung.
     fn act_upon(&mut self, heard: Heard) -> Phase {
         match (self.phase, heard) {
-            (Phase::Stopping { by, grace, deposed: false }, Heard { more_time: Some(time), .. }) => {
-                self.holder.extend_grace(time);
-                let later = Instant::now() + time;
-                if later > by {
-                    return Phase::Stopping { by: later, grace: time, deposed: false };
-                }
-                Phase::Stopping { by, grace, deposed: false }
+            (Phase::Stopping { by, deposed: false, .. }, Heard { more_time: Some(time), .. })
+                if Instant::now() + time > by =>
+            {
+                // A later wish is sooner than what it has now, and not than what it had.
+                self.asked = self.holder.extend_grace(time);
+                Phase::Stopping { by: Instant::now() + time, grace: time, deposed: false }
             }
             (Phase::Running, Heard { hung: Some(how), .. }) => {
                 let grace = self.grace.min(LONGEST_ABORT);
