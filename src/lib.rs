@@ -54,6 +54,7 @@ mod inspection;
 mod instance;
 mod instance_id;
 mod lag;
+mod log_file;
 mod lossy;
 mod notify_path;
 mod overtime;

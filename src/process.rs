@@ -119,6 +119,8 @@ pub(crate) enum Signal {
     Terminate,
     /// Be ended (`SIGKILL`).
     Kill,
+    /// The one of this number.
+    Number(i32),
 }
 
 #[cfg(test)]

@@ -81,12 +81,12 @@ pub(crate) fn measure() {
         let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
         let line = lines.next().unwrap().unwrap();
         let at: u64 = line.trim_start_matches("began ").parse().unwrap();
-        spawn.add(Duration::from_nanos(at) - began);
+        spawn.add(Duration::from_nanos(at).saturating_sub(began));
 
         let mut new = Run::start(dir.path());
         let ended = old.says("ended");
         let began = new.says("began");
-        whole.add(began - ended);
+        whole.add(began.saturating_sub(ended));
         released.add(new.holding.saturating_sub(ended));
         started.add(began.saturating_sub(new.holding));
         old.ended.0.wait().unwrap();

@@ -3,7 +3,9 @@
 //! Small pieces for `process` and `system`, which re-export them: there is one way to a name, and it's theirs. The choice between several
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
+pub(crate) mod children;
 pub(crate) mod datagrams;
+pub mod detached;
 pub(crate) mod files;
 pub mod for_gateway;
 pub(crate) mod locks;
@@ -25,6 +27,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::process::Signal;
 
 /// Memory and cpu time of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,27 @@ pub(crate) struct Supervisor {
 /// A number that can be a process id, as the kernel takes it: neither 0 nor negative.
 pub(crate) fn to_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// A signal as the kernel takes it.
+///
+/// # Errors
+/// `EINVAL`: there is none of this number.
+pub(crate) fn to_signal(signal: Signal) -> io::Result<rustix::process::Signal> {
+    use rustix::process::Signal as Kernel;
+    match signal {
+        Signal::Continue => Ok(Kernel::CONT),
+        Signal::Terminate => Ok(Kernel::TERM),
+        Signal::Kill => Ok(Kernel::KILL),
+        Signal::Number(number) => {
+            #[cfg(target_os = "linux")]
+            if (nix::libc::SIGRTMIN()..=nix::libc::SIGRTMAX()).contains(&number) {
+                // SAFETY: a number that the C library leaves to programs.
+                return Ok(unsafe { Kernel::from_raw_unchecked(number) });
+            }
+            Kernel::from_named_raw(number).ok_or_else(|| Errno::INVAL.into())
+        }
+    }
 }
 
 /// Whether a process has this pid, an unreaped one included; nothing is sent (kill(2), signal 0).

@@ -3,6 +3,9 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use incumbent::platform_for_gateway as platform;
+
+use crate::starts::{self, Limit};
 
 /// Makes a program the only live instance of itself, provably, and lets others talk to it.
 #[derive(Debug, Parser)]
@@ -53,6 +56,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
 pub(crate) struct Run {
     /// Ask the one that runs to stop, wait until it has, and take its place
     #[arg(long)]
@@ -82,6 +86,19 @@ pub(crate) struct Run {
     /// Hold this instance, too, in the same directory: all of them, or none. May be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) also: Vec<String>,
+    /// The signal that asks PROGRAM to stop, by name or number (`TERM`, `INT`, `QUIT`)
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = stop_signal)]
+    pub(crate) stop_signal: i32,
+    /// Hand messages (`gateway send`) to PROGRAM, as JSON lines on its standard input
+    #[arg(long, value_name = "WHERE", requires = "program")]
+    pub(crate) messages: Option<MessagesTo>,
+    /// Return when it is ready, and leave it in the background; its output goes to NAME.log unless it is redirected to a
+    /// file
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Refuse (75) to start more than N times within DUR (`5/2m`), and pause before the third start and later ones
+    #[arg(long, value_name = "N/DUR", value_parser = starts::limit)]
+    pub(crate) max_starts: Option<Limit>,
     /// The program to run, and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<OsString>,
@@ -105,6 +122,20 @@ pub(crate) enum IfRunning {
     Ok,
     /// Hand PROGRAM and its arguments to the one that runs, and exit with its answer
     Send,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessagesTo {
+    /// Its standard input, which is a pipe then
+    Stdin,
+}
+
+/// A signal by its name or number.
+fn stop_signal(text: &str) -> Result<i32, String> {
+    platform::signal_number(text).ok_or_else(|| {
+        let shown = incumbent::text::shown(text);
+        format!("`{shown}` is no signal: say TERM, INT, QUIT, HUP, USR1, KILL or another name or number of `kill -l`")
+    })
 }
 
 #[derive(Debug, Clone, Args)]
@@ -200,7 +231,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let too_long = || {
         let shown = incumbent::text::shown(text);
         format!("`{shown}` is more than a year: say at most {}h", LONGEST.as_secs() / 3600)

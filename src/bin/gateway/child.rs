@@ -1,38 +1,39 @@
-//! `run -- PROGRAM`: starts PROGRAM as the child, stops it when that is asked for, and ends as it ended.
+//! `run -- PROGRAM`: runs PROGRAM as the child, stops it when that is asked for, and ends as it ended.
 //!
 //! | it | is asked to stop | ends | its grace is over | another holds the instance |
 //! | --- | --- | --- | --- | --- |
-//! | runs | SIGTERM, or the signal that came; its grace begins | its code, or 128+N | | SIGTERM, 2 s |
-//! | is stopping | passed on again; the grace can only get shorter | 0; deposed: 76 | SIGKILL | SIGTERM, 2 s |
+//! | runs | the stop signal, or the signal that came; its grace begins | its code, or 128+N | | the stop signal, 2 s |
+//! | is stopping | passed on again; the grace can only get shorter | 0; deposed: 76 | SIGKILL | the stop signal, 2 s |
 //! | was killed | | 137; deposed: 76 | | |
+//! | has ended, and left something behind | its time gets shorter | that code | SIGKILL | |
 //!
-//! The child is in the process group of `gateway`: a Ctrl-C on the terminal reaches both, so that SIGINT is passed on
-//! only when a process sent it, or when the child has left the group. After SIGTERM comes SIGCONT, because a stopped
-//! program cannot end. It dies with `gateway`, however that dies (Linux). The instance is released when it is gone.
-//! What it says of itself (`told.rs`) is heard before every step; one that is hung gets SIGABRT, and its grace.
-//! Proven by `tests/child.rs`, `tests/notify.rs`.
+//! Signals go to all of it (`family.rs`), and after each comes SIGCONT, because a stopped program cannot end. SIGINT from
+//! the terminal has reached the child already if it is in the same group; the second one kills. SIGUSR1 and SIGUSR2 are
+//! passed to the child alone. It dies with `gateway`, however that dies (Linux). The instance is released when all of it
+//! is gone. What it says of itself (`told.rs`) is heard before every step: while it is stopping it can ask for more time,
+//! and one that is hung gets SIGABRT, its grace, and 134. Proven by `tests/child.rs`, `tests/descendants.rs`,
+//! `tests/job_control.rs` and `tests/notify.rs`.
 
 use std::{
-    ffi::OsString,
-    io::ErrorKind,
-    path::Path,
     process::ExitStatus,
     time::{Duration, Instant},
 };
 
-use incumbent::{Instance, Stop, platform_for_gateway as platform, text};
+use incumbent::{Instance, Message, Messages, Stop, platform_for_gateway as platform, text};
 use tokio::{
-    process::{Child, Command},
-    signal::unix::SignalKind,
+    signal::unix::{Signal, SignalKind, signal},
     time::{sleep_until, timeout},
 };
 
 use crate::{
     args::Run,
     exit,
+    family::{self, Family},
     holders::Holders,
+    messages::Printer,
     output::complain,
-    signals::{Caught, Signals},
+    program::{self, How},
+    signals::{Caught, Meaning, Signals},
     times::rounded,
     told::{Heard, Told},
     words::say_error,
@@ -44,13 +45,27 @@ const GRACE_OF_THE_DEPOSED: Duration = Duration::from_secs(2);
 const LONGEST_ABORT: Duration = Duration::from_secs(30);
 /// A signal that reached the child and `gateway` alike may be seen here a moment after the child's end.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
+/// How long what was killed may take to go.
+const KILL_WAIT: Duration = Duration::from_secs(5);
 
 /// How far the end of the child has come.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     Running,
-    Stopping { by: Instant, grace: Duration, deposed: bool },
-    Killed { deposed: bool },
+    Stopping {
+        by: Instant,
+        grace: Duration,
+        deposed: bool,
+    },
+    Killed {
+        deposed: bool,
+    },
+    /// It has ended, with this code; what it started is still to go.
+    Clearing {
+        code: u8,
+        by: Instant,
+        killed: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -59,243 +74,328 @@ enum Event {
     Asked(Stop),
     Deposed,
     GraceOver,
+    /// A child of this process has ended: PROGRAM, or an orphan of its.
+    ChildEnded,
+    Message(Message),
     /// It has said something, or it is time to look after it.
     Told,
-    Ended(ExitStatus),
 }
 
 /// Runs the program to its end. The exit code.
 pub(crate) async fn run(
     instance: &Instance,
-    holder: &Holders,
+    holders: &Holders,
     signals: &mut Signals,
     args: &Run,
     mut told: Told<'_>,
 ) -> u8 {
-    let mut child = match start(instance, &args.program, &told) {
-        Ok(child) => child,
-        Err(error) => return cannot_start(&args.program[0], &error),
+    let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
+    let strangers = Family::before_the_start();
+    let started = signal(SignalKind::child())
+        .and_then(|ends| program::start(instance, &args.program, how, &told).map(|child| (ends, child)));
+    let (ends, mut child) = match started {
+        Ok(started) => started,
+        Err(error) => return program::cannot_start(&args.program[0], &error),
     };
-    let pid = child.id().unwrap_or(0);
-    holder.set_child(Some((pid, &args.program)));
-    told.started(pid, args.notify);
-    let grace = args.grace();
-    let code = Supervisor { holder, pid, grace, phase: Phase::Running, asked: None, told, is_hung: false }
-        .supervise(&mut child, signals)
-        .await;
-    holder.set_child(None);
+    let messages = child.stdin.take().map(|stdin| (holders.messages(), Printer::on(stdin)));
+    let messages = match messages.map(|(messages, printer)| Ok((messages, printer?))).transpose() {
+        Ok(messages) => messages,
+        Err(error) => {
+            complain(&format!("warning: it gets no messages: {}", text::system_words(&error)));
+            None
+        }
+    };
+    signals.watch_suspensions(how.own_group);
+    holders.set_child(Some((child.id(), &args.program)));
+    told.started(child.id());
+    let supervisor = Supervisor {
+        holders,
+        family: Family::new(child.id(), how.own_group, strangers),
+        ends,
+        messages,
+        told,
+        args,
+        phase: Phase::Running,
+        asked: None,
+        interrupts: 0,
+        is_hung: false,
+    };
+    let code = supervisor.supervise(signals).await;
+    holders.set_child(None);
     code
-}
-
-fn start(instance: &Instance, program: &[OsString], told: &Told<'_>) -> std::io::Result<Child> {
-    let mut command = std::process::Command::new(&program[0]);
-    command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
-    told.tell_how(&mut command);
-    if let Ok(dir) = instance.dir() {
-        command.env("GATEWAY_DIR", dir);
-    }
-    platform::die_with_parent(&mut command);
-    Command::from(command).kill_on_drop(true).spawn()
-}
-
-/// Says why; the exit code, as a shell has it.
-fn cannot_start(program: &OsString, refused: &std::io::Error) -> u8 {
-    let shown = text::quoted(program);
-    // A script whose interpreter is missing is there, and can't be run.
-    let is_there = program.to_string_lossy().contains('/') && Path::new(program).exists();
-    if refused.kind() == ErrorKind::NotFound && !is_there {
-        say_error(&format!("cannot find the program {shown}"));
-        return exit::NOT_FOUND;
-    }
-    let why = if refused.kind() == ErrorKind::NotFound {
-        "the interpreter that it names is missing".to_owned()
-    } else {
-        text::system_words(refused)
-    };
-    say_error(&format!("cannot run {shown}: {why}"));
-    exit::CANNOT_RUN
 }
 
 /// Watches the child and whatever may ask it to stop.
 struct Supervisor<'a> {
-    holder: &'a Holders,
-    pid: u32,
-    /// What it has to stop, unless the asker says.
-    grace: Duration,
+    holders: &'a Holders,
+    family: Family,
+    ends: Signal,
+    messages: Option<(Messages, Printer)>,
+    told: Told<'a>,
+    args: &'a Run,
     phase: Phase,
     /// The last wish to stop that was passed on.
     asked: Option<Stop>,
-    told: Told<'a>,
-    /// It is ended because it was hung.
+    /// How often Ctrl-C was pressed.
+    interrupts: u32,
+    /// It was hung, and is ended for that.
     is_hung: bool,
 }
 
 impl Supervisor<'_> {
-    async fn supervise(&mut self, child: &mut Child, signals: &mut Signals) -> u8 {
+    async fn supervise(mut self, signals: &mut Signals) -> u8 {
         loop {
-            let event = self.next_event(child, signals).await;
+            let event = self.next_event(signals).await;
             tracing::debug!(?event, phase = ?self.phase);
             let heard = self.told.hear();
-            if let Event::Ended(status) = event {
-                return self.code(status, signals).await;
+            if !matches!(event, Event::ChildEnded) || self.family.end().is_none() {
+                self.act_upon(heard);
             }
-            self.phase = self.act_upon(heard);
             self.phase = match (event, self.phase) {
+                (Event::ChildEnded, Phase::Clearing { code, killed, .. }) if self.cleared(killed) => {
+                    return code;
+                }
+                (Event::ChildEnded, phase @ Phase::Clearing { .. }) => phase,
+                (Event::ChildEnded, phase) => match self.family.end() {
+                    None => phase,
+                    Some(status) => {
+                        let code = self.code(status, phase, signals).await;
+                        match self.clear(code, phase) {
+                            Some(phase) => phase,
+                            None => return code,
+                        }
+                    }
+                },
+                (Event::Message(message), phase) => {
+                    if let Some((_, printer)) = &self.messages {
+                        printer.print(message);
+                    }
+                    phase
+                }
+                (Event::Signal(caught), phase) => self.caught(caught, phase),
                 // Nothing is left to be done but to wait; and one that runs has no grace.
                 (_, phase @ Phase::Killed { .. })
-                | (Event::Told | Event::Ended(_), phase)
+                | (Event::Told, phase)
                 | (Event::GraceOver, phase @ Phase::Running) => phase,
                 // It asked for more time a moment before.
                 (Event::GraceOver, phase @ Phase::Stopping { by, .. }) if Instant::now() < by => phase,
-                (Event::Signal(caught), Phase::Running) => {
-                    self.pass_on(caught);
-                    Phase::Stopping { by: Instant::now() + self.grace, grace: self.grace, deposed: false }
-                }
-                (Event::Signal(caught), phase @ Phase::Stopping { .. }) => {
-                    self.pass_on(caught);
-                    phase
-                }
                 (Event::Asked(stop), phase) => self.passed_on(stop, phase),
+                (Event::Deposed, phase @ Phase::Clearing { .. }) => phase,
                 (Event::Deposed, _) => {
                     say_error("another process holds the instance now: stopping");
-                    self.told.stopping();
-                    self.told.manager.stopping(None);
-                    self.signal(SignalKind::terminate().as_raw_value());
-                    let grace = self.grace.min(GRACE_OF_THE_DEPOSED);
+                    self.family.signal(self.args.stop_signal);
+                    let grace = self.args.grace().min(GRACE_OF_THE_DEPOSED);
+                    self.told.stopping(None);
                     Phase::Stopping { by: Instant::now() + grace, grace, deposed: true }
                 }
                 (Event::GraceOver, Phase::Stopping { grace, deposed, .. }) => {
-                    let _ = child.start_kill();
                     let grace = text::duration(rounded(grace));
-                    complain(&format!("pid {} did not stop within {grace}: it was killed", self.pid));
-                    Phase::Killed { deposed }
+                    self.kill(&format!("did not stop within {grace}"), deposed)
+                }
+                (Event::GraceOver, Phase::Clearing { code, killed: false, .. }) => {
+                    let left = self.family.left();
+                    complain(&format!("{} did not end in time: killed", family::named(&left)));
+                    self.family.kill();
+                    Phase::Clearing { code, by: Instant::now() + KILL_WAIT, killed: true }
+                }
+                (Event::GraceOver, Phase::Clearing { code, killed: true, .. }) => {
+                    let left = family::named(&self.family.left());
+                    say_error(&format!("{left} cannot be ended: in the kernel, frozen, or another user's"));
+                    return code;
                 }
             };
         }
     }
 
-    async fn next_event(&self, child: &mut Child, signals: &mut Signals) -> Event {
+    async fn next_event(&mut self, signals: &mut Signals) -> Event {
         let by = match self.phase {
-            Phase::Stopping { by, .. } => Some(by),
+            Phase::Stopping { by, .. } | Phase::Clearing { by, .. } => Some(by),
             Phase::Running | Phase::Killed { .. } => None,
         };
         let deposed = matches!(self.phase, Phase::Stopping { deposed: true, .. } | Phase::Killed { .. });
+        let (holders, asked) = (self.holders, &self.asked);
+        let wish = async move {
+            match asked {
+                Some(asked) => holders.stop_hastened(asked).await,
+                None => holders.stop_requested().await,
+            }
+        };
+        let message = async {
+            match &mut self.messages {
+                Some((messages, _)) => messages.next().await,
+                None => None,
+            }
+        };
         tokio::select! {
             biased;
             caught = signals.next() => Event::Signal(caught),
-            stop = self.wish(), if !deposed => Event::Asked(stop),
-            () = self.holder.deposed(), if !deposed => Event::Deposed,
-            ended = child.wait() => match ended {
-                Ok(status) => Event::Ended(status),
-                Err(error) => {
-                    // Nobody else may wait for it: then it is gone, and how it ended is lost.
-                    tracing::warn!("cannot wait for the child: {error}");
-                    Event::Ended(ExitStatus::default())
-                }
-            },
+            stop = wish, if !deposed => Event::Asked(stop),
+            () = holders.deposed(), if !deposed => Event::Deposed,
+            Some(()) = self.ends.recv() => Event::ChildEnded,
             () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
+            Some(message) = message => Event::Message(message),
             // Last: whoever says much keeps nothing else waiting.
             () = self.told.next() => Event::Told,
         }
     }
 
-    /// Gives it the time that it asked for while it is stopping; ends it if it is hung.
-    fn act_upon(&mut self, heard: Heard) -> Phase {
+    /// Gives it the time that it asks for while it is stopping, and ends it if it is hung.
+    fn act_upon(&mut self, heard: Heard) {
         match (self.phase, heard) {
             (Phase::Stopping { by, deposed: false, .. }, Heard { more_time: Some(time), .. })
                 if Instant::now() + time > by =>
             {
                 // A later wish is sooner than what it has now, and not than what it had.
-                self.asked = self.holder.extend_grace(time);
-                Phase::Stopping { by: Instant::now() + time, grace: time, deposed: false }
+                self.asked = self.holders.extend_grace(time);
+                self.phase = Phase::Stopping { by: Instant::now() + time, grace: time, deposed: false };
             }
             (Phase::Running, Heard { hung: Some(how), .. }) => {
-                let grace = self.grace.min(LONGEST_ABORT);
+                let grace = self.args.grace().min(LONGEST_ABORT);
                 complain(&format!("{how}: SIGABRT, and SIGKILL after {}", text::duration(rounded(grace))));
                 self.is_hung = true;
-                self.told.stopping();
-                self.told.manager.stopping(Some(grace));
-                self.holder.draining();
-                self.holder.set_note(&how);
-                self.signal(platform::ABORT);
-                Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
+                self.holders.draining();
+                self.told.stopping(Some(grace));
+                self.told.note(&how);
+                self.family.signal(platform::ABORT);
+                self.phase = Phase::Stopping { by: Instant::now() + grace, grace, deposed: false };
             }
-            (phase, _) => phase,
-        }
-    }
-
-    /// The next wish to stop: the first, or one that leaves less time.
-    async fn wish(&self) -> Stop {
-        match &self.asked {
-            Some(asked) => self.holder.stop_hastened(asked).await,
-            None => self.holder.stop_requested().await,
+            _ => {}
         }
     }
 
     fn passed_on(&mut self, stop: Stop, phase: Phase) -> Phase {
-        let by = Instant::now() + stop.grace();
-        let first = self.asked.is_none();
-        if first {
-            self.signal(SignalKind::terminate().as_raw_value());
-            self.say_stopping("SIGTERM", stop.grace());
-            self.told.manager.stopping(Some(stop.grace()));
+        let (grace, by) = (stop.grace(), Instant::now() + stop.grace());
+        if self.asked.is_none() {
+            self.family.spare(stop.pid());
+            if !matches!(phase, Phase::Clearing { .. }) {
+                self.family.signal(self.args.stop_signal);
+                self.told.stopping(Some(grace));
+                self.say_stopping(&platform::signal_name(self.args.stop_signal), grace);
+            }
         }
-        let grace = stop.grace();
         self.asked = Some(stop);
         match phase {
             Phase::Running => Phase::Stopping { by, grace, deposed: false },
             Phase::Stopping { by: before, deposed, .. } if by < before => {
                 Phase::Stopping { by, grace, deposed }
             }
-            Phase::Stopping { .. } | Phase::Killed { .. } => phase,
+            Phase::Clearing { code, by: before, killed: false } if by < before => {
+                Phase::Clearing { code, by, killed: false }
+            }
+            Phase::Stopping { .. } | Phase::Killed { .. } | Phase::Clearing { .. } => phase,
         }
     }
 
-    /// Passes a signal on, unless the terminal has sent it to the child too.
-    fn pass_on(&mut self, caught: Caught) {
-        self.holder.draining();
-        self.told.manager.stopping(None);
-        if !(caught.from_terminal && platform::shares_group(self.pid)) {
-            self.signal(caught.number);
-        }
-        if matches!(self.phase, Phase::Running) {
-            self.say_stopping(&caught.name(), self.grace);
+    fn caught(&mut self, caught: Caught, phase: Phase) -> Phase {
+        match caught.meaning() {
+            Meaning::Tell => {
+                self.family.tell(caught.number);
+                phase
+            }
+            Meaning::Suspend => {
+                self.family.suspend(caught.number);
+                platform::stop_oneself();
+                self.family.suspend(platform::CONTINUE);
+                phase
+            }
+            Meaning::Stop => self.stop(caught, phase),
         }
     }
 
-    fn say_stopping(&mut self, signal: &str, grace: Duration) {
-        let grace = text::duration(rounded(grace));
-        complain(&format!("stopping: {signal} to pid {}, which has {grace}", self.pid));
-        let note = format!("waiting for pid {} to stop", self.pid);
-        self.told.stopping();
-        self.told.manager.status(&note);
-        self.holder.set_note(&note);
+    /// Passes a signal on that asks to stop, unless the terminal has sent it to the child too.
+    fn stop(&mut self, caught: Caught, phase: Phase) -> Phase {
+        self.holders.draining();
+        self.interrupts += u32::from(caught.from_terminal);
+        if self.interrupts > 1 {
+            return match phase {
+                Phase::Clearing { code, .. } => {
+                    self.family.kill();
+                    Phase::Clearing { code, by: Instant::now() + KILL_WAIT, killed: true }
+                }
+                Phase::Killed { .. } => phase,
+                Phase::Running | Phase::Stopping { .. } => self.kill("was interrupted twice", false),
+            };
+        }
+        if matches!(phase, Phase::Killed { .. } | Phase::Clearing { .. }) {
+            return phase;
+        }
+        if !(caught.from_terminal && platform::shares_group(self.family.child())) {
+            let is_terminate = caught.number == SignalKind::terminate().as_raw_value();
+            self.family.signal(if is_terminate { self.args.stop_signal } else { caught.number });
+        }
+        match phase {
+            Phase::Running => {
+                let grace = self.args.grace();
+                self.told.stopping(None);
+                self.say_stopping(&caught.name(), grace);
+                Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
+            }
+            phase => phase,
+        }
     }
 
-    /// Signals the child, which was not waited for yet: its number is its own.
-    fn signal(&self, number: i32) {
-        let _ = platform::signal_child(self.pid, number);
-        let _ = platform::signal_child(self.pid, platform::CONTINUE);
+    fn kill(&mut self, why: &str, deposed: bool) -> Phase {
+        self.family.kill();
+        self.holders.overran();
+        complain(&format!("pid {} {why}: it was killed", self.family.child()));
+        Phase::Killed { deposed }
+    }
+
+    /// After the child's end: ends what it left behind; none: nothing is left.
+    fn clear(&mut self, code: u8, phase: Phase) -> Option<Phase> {
+        let left = self.family.left();
+        if left.is_empty() {
+            return None;
+        }
+        self.holders.draining();
+        if let Phase::Killed { .. } = phase {
+            self.family.kill();
+            return Some(Phase::Clearing { code, by: Instant::now() + KILL_WAIT, killed: true });
+        }
+        let named = family::named(&left);
+        complain(&format!("ending what pid {} left behind: {named}", self.family.child()));
+        self.told.note(&format!("ending what pid {} left behind: {named}", self.family.child()));
+        self.family.signal(self.args.stop_signal);
+        let by = match phase {
+            Phase::Stopping { by, .. } => by,
+            _ => Instant::now() + self.args.grace(),
+        };
+        Some(Phase::Clearing { code, by, killed: false })
+    }
+
+    /// Whether nothing is left now. What was forked meanwhile is killed, too, if that is where it stands.
+    fn cleared(&mut self, killed: bool) -> bool {
+        let left = self.family.left();
+        if killed && !left.is_empty() {
+            self.family.kill();
+        }
+        left.is_empty()
+    }
+
+    fn say_stopping(&self, signal: &str, grace: Duration) {
+        let (pid, grace) = (self.family.child(), text::duration(rounded(grace)));
+        complain(&format!("stopping: {signal} to pid {pid}, which has {grace}"));
+        self.told.note(&format!("waiting for pid {pid} to stop"));
     }
 
     /// The exit code that says how it ended.
-    async fn code(&self, status: ExitStatus, signals: &mut Signals) -> u8 {
-        let phase = self.phase;
+    async fn code(&self, status: ExitStatus, phase: Phase, signals: &mut Signals) -> u8 {
         if matches!(phase, Phase::Running) && !self.told.was_ready() {
-            complain(&format!("pid {} ended before it was ready (READY=1)", self.pid));
+            complain(&format!("pid {} ended before it was ready (READY=1)", self.family.child()));
         }
         match (phase, platform::signal_of(status)) {
             (Phase::Stopping { deposed: true, .. } | Phase::Killed { deposed: true }, _) => exit::DEPOSED,
             (Phase::Stopping { .. } | Phase::Killed { .. }, _) if self.is_hung => exit::HUNG,
             (Phase::Stopping { .. }, _) => exit::OK,
             (Phase::Killed { .. }, _) => exit::SIGNAL + 9,
+            (Phase::Clearing { code, .. }, _) => code,
             (Phase::Running, None) => u8::try_from(status.code().unwrap_or(0) & 0xff).unwrap_or(u8::MAX),
             (Phase::Running, Some(signal)) => {
                 let came = timeout(SAME_SIGNAL, signals.next());
                 if Signals::takes(signal) && came.await.is_ok_and(|caught| caught.number == signal) {
                     return exit::OK;
                 }
-                complain(&format!("pid {} died of {}", self.pid, platform::signal_name(signal)));
+                complain(&format!("pid {} died of {}", self.family.child(), platform::signal_name(signal)));
                 u8::try_from(signal).map_or(u8::MAX, |signal| exit::SIGNAL.saturating_add(signal))
             }
         }

@@ -114,6 +114,11 @@ impl Holders {
         self.each().for_each(|holder| holder.set_overtime(Some(overtime), last_words));
     }
 
+    /// Says that PROGRAM had to be killed.
+    pub(crate) fn overran(&self) {
+        self.each().for_each(Holder::overran);
+    }
+
     /// The messages of the given instance; the others take none.
     pub(crate) fn messages(&self) -> Messages {
         self.first().messages()

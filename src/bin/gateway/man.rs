@@ -20,7 +20,7 @@ l l.
 73	the directory or its files can't be made or used
 74	\fBsend\fR: the holder could not print the message
 70	\fBrun\fR: did not end within the grace, and was ended by its own answering thread
-75	another instance holds it, is claiming, or does not make room; \fBstop\fR, \fBwait\fR: still there when the time was up
+75	another instance holds it, is claiming, or does not make room, or it was started too often (\fB\-\-max\-starts\fR); \fBstop\fR, \fBwait\fR: still there when the time was up
 76	\fBrun\fR: deposed
 77	not allowed
 79	\fBrun\fR: made room for another, who was gone by then: nobody runs
@@ -51,6 +51,9 @@ where it answers
 .TP
 \fINAME\fR.json, \fINAME\fR.history
 what the last holder wrote about itself, and how the ones before it ended
+.TP
+\fINAME\fR.log
+the output of a \fBrun \-\-detach\fR, unless it was redirected to a file
 ";
 
 /// Prints the man page.

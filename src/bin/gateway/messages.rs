@@ -1,23 +1,20 @@
-//! `run` without PROGRAM: prints every message as one JSON line on the standard output, until it is asked to stop.
+//! Messages as JSON lines: `run` without PROGRAM prints each on the standard output until it is asked to stop, and with
+//! `--messages stdin` PROGRAM gets them on its standard input.
 //!
 //! A line is flushed before the message is answered, with code 0 and an empty body. When the standard output is closed
 //! the holder lives on: such a message is answered with code 74 and a body that says why, and printing is tried again
 //! with the next. Lines are printed on a thread of their own, because a reader that does not read must not keep the
 //! holder from stopping. After it was asked to stop, what has arrived is still printed, within the grace.
 
-use std::{
-    io::{self, Write as _},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{io, sync::mpsc, thread, time::Duration};
 
 use incumbent::{Message, text};
 use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    base64, exit, holders::Holders, manager::Manager, output::complain, signals::Signals, words::say_error,
+    background, base64, exit, holders::Holders, manager::Manager, output::complain, signals::Signals,
+    words::say_error,
 };
 
 /// `EX_IOERR` of sysexits.h: the message could not be printed.
@@ -52,15 +49,27 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// Starts it.
+    /// Starts it, on the standard output.
     pub(crate) fn start() -> io::Result<Self> {
+        Self::on(io::stdout())
+    }
+
+    /// Starts it, on this stream.
+    pub(crate) fn on(mut out: impl io::Write + Send + 'static) -> io::Result<Self> {
         let (print, to_print) = mpsc::channel::<Message>();
         let (tell, printed) = oneshot::channel();
         thread::Builder::new().name("printer".into()).spawn(move || {
-            to_print.into_iter().for_each(print_and_answer);
+            for message in to_print {
+                print_and_answer(&mut out, message);
+            }
             let _ = tell.send(());
         })?;
         Ok(Self { print, printed })
+    }
+
+    /// Leaves a message to be printed, and answered then.
+    pub(crate) fn print(&self, message: Message) {
+        let _ = self.print.send(message);
     }
 }
 
@@ -75,11 +84,12 @@ pub(crate) async fn take(
     let mut messages = holder.messages();
     let Printer { print, printed } = printer;
     holder.ready("");
+    background::ready();
     manager.ready();
     let grace = loop {
         tokio::select! {
             biased;
-            _ = signals.next() => {
+            () = signals.next_stop() => {
                 manager.stopping(None);
                 break grace;
             }
@@ -105,11 +115,10 @@ pub(crate) async fn take(
     exit::OK
 }
 
-fn print_and_answer(message: Message) {
+fn print_and_answer(out: &mut impl io::Write, message: Message) {
     let mut line = serde_json::to_vec(&Line::of(&message)).unwrap_or_default();
     line.push(b'\n');
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(&line).and_then(|()| stdout.flush()) {
+    match out.write_all(&line).and_then(|()| out.flush()) {
         Ok(()) => message.answer(0, []),
         Err(error) => {
             let why = format!("the message could not be printed: {}\n", text::system_words(&error));

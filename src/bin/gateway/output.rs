@@ -8,6 +8,8 @@ use std::{
 use incumbent::Error;
 use serde::Serialize;
 
+use crate::{background, spinner};
+
 /// What an error about the standard output names as its path.
 const STDOUT: &str = "standard output";
 
@@ -36,11 +38,15 @@ pub(crate) fn say(lines: &str) -> Result<bool, Error> {
     }
 }
 
-/// Prints lines on the standard error; where that is closed, nobody is told.
+/// Prints lines on the standard error, or where the caller of a detached `run` waits; where that is closed, nobody is
+/// told.
 pub(crate) fn complain(lines: &str) {
+    if background::says(lines) {
+        return;
+    }
     let mut lines = lines.to_owned();
     lines.push('\n');
-    let _ = io::stderr().lock().write_all(lines.as_bytes());
+    let _ = spinner::beside(|| io::stderr().lock().write_all(lines.as_bytes()));
 }
 
 /// Prints one JSON object on one line. As [`say`].

@@ -1,7 +1,7 @@
 //! `run --wait`: waiting until the instance is free, and saying so.
 //!
 //! What is waited for is said at once, and then after 1, 2, 5, 10, 30, 60 s, and from there after twice as long each
-//! time. The wait itself is for the event: the end of the holder's connection, or of its process.
+//! time; on a terminal a spinner says how long it has been. The wait itself is for the event: the end of the holder's connection, or of its process.
 //!
 //! Proven by `tests/waiting.rs`.
 
@@ -12,6 +12,7 @@ use incumbent::{Error, Incumbent, Instance, Process, ProcessState, State, Status
 use crate::{
     exit,
     output::complain,
+    spinner::Spinner,
     times,
     words::{hint_lines, say_error},
 };
@@ -30,6 +31,7 @@ const REPORTS: [u64; 6] = [1, 2, 5, 10, 30, 60];
 /// A wait for the instance: since when, until when, and what was said of it.
 #[derive(Debug)]
 pub(crate) struct Patience {
+    spinner: Spinner,
     name: String,
     began: Instant,
     deadline: Option<Instant>,
@@ -58,6 +60,14 @@ impl Who {
         let (pid, state) = (process.map(|process| process.pid), process.map(|process| process.state));
         if claims { Self::Contender(pid, state) } else { Self::Silent(pid, state) }
     }
+
+    /// What is waited for, beside the sentence that was said of it.
+    fn words(self) -> String {
+        match self {
+            Self::Holder(pid) | Self::Silent(pid, _) => format!("{} to end", pid_words(pid)),
+            Self::Contender(pid, _) => format!("{} to finish its claim", pid_words(pid)),
+        }
+    }
 }
 
 impl Patience {
@@ -65,6 +75,7 @@ impl Patience {
     pub(crate) fn new(instance: &Instance, limit: Option<Duration>) -> Self {
         let began = Instant::now();
         Self {
+            spinner: Spinner::waiting_for(format!("an answer of `{}`", instance.name())),
             name: instance.name().to_owned(),
             began,
             deadline: limit.and_then(|limit| began.checked_add(limit)),
@@ -140,6 +151,7 @@ impl Patience {
             let limit =
                 self.limit.map_or_else(String::new, |limit| format!(" at most {}", text::duration(limit)));
             complain(&format!("waiting{limit}: {what}"));
+            self.spinner.set(who.words(), self.deadline);
         }
         self.said = Some((who, what));
     }
@@ -154,8 +166,9 @@ impl Patience {
         if waited < self.next_report {
             return;
         }
-        let what = self.what();
-        complain(&format!("waiting for {} already: {what}", text::duration(waited)));
+        if !self.spinner.is_seen() {
+            complain(&format!("waiting for {} already: {}", text::duration(waited), self.what()));
+        }
         while self.next_report <= waited {
             self.next_report = next_after(self.next_report);
         }

@@ -1,5 +1,7 @@
 //! `run`: become the holder, then run PROGRAM (`child.rs`) or take messages (`messages.rs`).
 //!
+//! `--detach` does all of it in the background (`detach.rs`), and `--max-starts` may refuse or pause (`starts.rs`).
+//!
 //! 1. Claim, on the main thread: who is refused builds no runtime and starts no thread.
 //! 2. Lost, or somebody is in the way: `--wait` waits (`queue.rs`) and claims again, else it is said who is there.
 //! 3. Won: take the signals, say `holding …`, do the work, and release when it is over, before the exit.
@@ -12,7 +14,7 @@ use incumbent::{Claim, Error, Incumbent, Instance, State, text};
 
 use crate::{
     args::{IfRunning, Run, Which},
-    child, exit,
+    background, child, detach, exit,
     holders::{self, Holders, InTheWay},
     manager::Manager,
     messages::{self, Printer},
@@ -21,7 +23,7 @@ use crate::{
     queue::{self, Patience},
     send,
     signals::{self, Signals},
-    takeover,
+    starts, takeover,
     told::Told,
     words,
 };
@@ -34,15 +36,24 @@ const OVERTIME: Duration = Duration::from_secs(1);
 pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
     let instances = holders::together(which, &args.also)?;
     let instance = crate::instance(which)?;
+    if args.detach && !background::join(&instance)? {
+        return detach::start(&instance);
+    }
     let mut patience = args.wait.map(|limit| Patience::new(&instance, limit));
     loop {
+        if let Some(code) = starts::refused(&instance, which, &args) {
+            return Ok(code);
+        }
         let timeout = patience.as_ref().map(Patience::claim_timeout);
         let claimed = holders::claim_all(which, &instances, |instance| match timeout {
             Some(timeout) => claim(&instance.clone().claim_timeout(timeout), &args),
             None => claim(instance, &args),
         });
         let InTheWay { which, why } = match claimed {
-            Ok(holders) => return hold(&instance, holders, &args),
+            Ok(holders) => {
+                drop(patience); // and what it shows
+                return hold(&instance, holders, &args);
+            }
             Err(in_the_way) => *in_the_way,
         };
         match (why, &mut patience) {
@@ -121,6 +132,7 @@ fn refused(incumbent: &Incumbent, which: &Which, took_over: bool) -> Result<u8, 
 /// Holds the instance until the work is over.
 fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
+    background::won(instance)?;
     let failed = |source| Error::Io { doing: "start the event loop for", path: dir.to_owned(), source };
     let runtime = signals::runtime().map_err(failed)?;
     let code = runtime.block_on(async {
@@ -134,10 +146,13 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
         let notify = if args.program.is_empty() { None } else { Notify::for_child(instance, args)? };
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         complain(&holding(instance, dir, &holders));
+        if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
+            return Ok(code);
+        }
         let code = if let Some(printer) = printer {
             messages::take(&holders, &manager, &mut signals, args.grace(), printer).await
         } else {
-            let told = Told::new(&holders, &manager, notify, args.grace(), args.watchdog);
+            let told = Told::new(&holders, &manager, notify, args);
             child::run(instance, &holders, &mut signals, args, told).await
         };
         manager.told().await;

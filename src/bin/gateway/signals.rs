@@ -1,4 +1,5 @@
-//! The signals that ask `run` to stop: SIGTERM, SIGINT, SIGHUP.
+//! The signals of `run`: SIGTERM, SIGINT and SIGHUP ask it to stop, SIGUSR1 and SIGUSR2 are for PROGRAM, and SIGTSTP suspends
+//! both.
 //!
 //! One that was ignored when `gateway` began stays ignored (`nohup`, a background job of a script). A Ctrl-C reaches the
 //! whole process group of a terminal, so PROGRAM has had it already: [`Caught::from_terminal`] says so, and it is not
@@ -12,7 +13,15 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-/// A signal that asks to stop.
+/// What a signal is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    Stop,
+    Tell,
+    Suspend,
+}
+
+/// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caught {
     /// Its number.
@@ -22,6 +31,15 @@ pub(crate) struct Caught {
 }
 
 impl Caught {
+    /// What it is for.
+    pub(crate) fn meaning(self) -> Meaning {
+        match self.number {
+            number if Signals::takes(number) => Meaning::Stop,
+            platform::SUSPEND => Meaning::Suspend,
+            _ => Meaning::Tell,
+        }
+    }
+
     /// Its name: `SIGTERM`.
     pub(crate) fn name(self) -> String {
         platform::signal_name(self.number)
@@ -34,6 +52,8 @@ pub(crate) struct Signals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
     hang_up: Option<Signal>,
+    user: [Option<Signal>; 2],
+    suspend: Option<Signal>,
 }
 
 /// More than tokio needs of descriptors for its events and for signals.
@@ -58,7 +78,17 @@ impl Signals {
             terminate: take(SignalKind::terminate())?,
             interrupt: take(SignalKind::interrupt())?,
             hang_up: take(SignalKind::hangup())?,
+            user: [take(SignalKind::user_defined1())?, take(SignalKind::user_defined2())?],
+            suspend: None,
         })
+    }
+
+    /// Takes Ctrl-Z, too, if the child is not in this process's group and would not get it. Without it the signal does
+    /// what it does by itself: at a terminal it has stopped all of the group.
+    pub(crate) fn watch_suspensions(&mut self, wanted: bool) {
+        if wanted && !platform::is_ignored(platform::SUSPEND) {
+            self.suspend = signal(SignalKind::from_raw(platform::SUSPEND)).ok();
+        }
     }
 
     /// Whether a signal of this number asks to stop.
@@ -70,13 +100,24 @@ impl Signals {
 
     /// Waits for the next one. Cancel safe.
     pub(crate) async fn next(&mut self) -> Caught {
+        let [user1, user2] = &mut self.user;
         let kind = tokio::select! {
             () = received(&mut self.terminate) => SignalKind::terminate(),
             () = received(&mut self.interrupt) => SignalKind::interrupt(),
             () = received(&mut self.hang_up) => SignalKind::hangup(),
+            () = received(user1) => SignalKind::user_defined1(),
+            () = received(user2) => SignalKind::user_defined2(),
+            () = received(&mut self.suspend) => SignalKind::from_raw(platform::SUSPEND),
         };
         let from_terminal = kind == SignalKind::interrupt() && platform::was_interrupted_at_terminal();
         Caught { number: kind.as_raw_value(), from_terminal }
+    }
+}
+
+impl Signals {
+    /// Waits for the next one that asks to stop; the others are for nobody. Cancel safe.
+    pub(crate) async fn next_stop(&mut self) {
+        while self.next().await.meaning() != Meaning::Stop {}
     }
 }
 

@@ -4,7 +4,6 @@
 //! one that was asked and is still there after its grace: the process that the kernel says owns the instance lock.
 
 use std::{
-    io::IsTerminal as _,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -19,6 +18,7 @@ use crate::{
     exit,
     output::complain,
     queue,
+    spinner::Spinner,
     times::rounded,
     words::{self, say_error},
 };
@@ -31,12 +31,13 @@ const KILL_WAIT: Duration = Duration::from_secs(10);
 /// Stops the live instance.
 #[allow(clippy::needless_pass_by_value)] // every command is called alike
 pub(crate) fn stop(instance: &Instance, which: &Which, args: Stop) -> Result<u8, Error> {
+    let spinner = Spinner::waiting_for(format!("an answer of `{}`", instance.name()));
     match find(instance)? {
-        Found::Incumbent(incumbent) => ask(instance, &incumbent, &args, which),
+        Found::Incumbent(incumbent) => ask(instance, &incumbent, &args, which, &spinner),
         Found::Other(seen) => match seen.state() {
             State::Absent | State::Crashed => Ok(nobody(instance, &seen)),
             _ if seen.is_forbidden() => Ok(words::forbidden(instance, &seen)),
-            _ if args.force => force(instance, &args),
+            _ if args.force => force(instance, &args, &spinner),
             _ => Err(Error::Unresponsive(seen)),
         },
         _ => Ok(exit::BUSY),
@@ -67,18 +68,24 @@ fn nobody(instance: &Instance, seen: &Inspection) -> u8 {
     exit::OK
 }
 
-fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -> Result<u8, Error> {
+fn ask(
+    instance: &Instance,
+    incumbent: &Incumbent,
+    args: &Stop,
+    which: &Which,
+    spinner: &Spinner,
+) -> Result<u8, Error> {
     let mut options = StopOptions::default().if_idle(args.if_idle);
     if let Some(grace) = args.grace {
         options = options.grace(grace);
     }
     let who = queue::pid_words(incumbent.pid());
-    let mut shown = Shown::default();
+    let mut shown = Shown::new(spinner);
     let began = Instant::now();
     let stopped = match incumbent.stop_blocking(&options, |now| shown.show(&who, now)) {
         // It left between the hail and the question.
         Err(Error::Disconnected { .. }) if incumbent.has_gone() => Stopped::Gone,
-        Err(Error::Refused { .. }) if args.force => return force(instance, args),
+        Err(Error::Refused { .. }) if args.force => return force(instance, args, spinner),
         stopped => stopped?,
     };
     match stopped {
@@ -98,7 +105,7 @@ fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -
             ));
             Ok(exit::BUSY)
         }
-        _ if args.force && !incumbent.has_gone() => force(instance, args),
+        _ if args.force && !incumbent.has_gone() => force(instance, args, spinner),
         _ if incumbent.has_gone() => Ok(exit::OK),
         _ => {
             let waited = text::duration(began.elapsed());
@@ -112,31 +119,32 @@ fn ask(instance: &Instance, incumbent: &Incumbent, args: &Stop, which: &Which) -
     }
 }
 
-/// How the stop goes, said when it changes.
-#[derive(Default)]
-pub(crate) struct Shown {
-    last: Option<(String, Option<u64>)>,
+/// How the stop goes: on a terminal what is waited for, else a line when its note changes.
+pub(crate) struct Shown<'a> {
+    spinner: &'a Spinner,
+    last_note: Option<String>,
 }
 
-impl Shown {
+impl<'a> Shown<'a> {
+    pub(crate) fn new(spinner: &'a Spinner) -> Self {
+        Self { spinner, last_note: None }
+    }
+
     pub(crate) fn show(&mut self, who: &str, now: &Stopping) {
-        let news = (now.note.clone(), now.busy);
-        let note_changed = self.last.as_ref().map_or("", |(note, _)| note) != now.note;
-        let worth_it =
-            if std::io::stderr().is_terminal() { self.last.as_ref() != Some(&news) } else { note_changed };
-        if worth_it {
-            let note =
-                if now.note.is_empty() { String::new() } else { format!(": {}", text::shown(&now.note)) };
-            let busy = now.busy.filter(|&n| n > 0).map_or_else(String::new, |n| format!(", {n} in flight"));
+        let note = if now.note.is_empty() { String::new() } else { format!(": {}", text::shown(&now.note)) };
+        let busy = now.busy.filter(|&n| n > 0).map_or_else(String::new, |n| format!(", {n} in flight"));
+        let until = Instant::now().checked_add(now.remaining);
+        self.spinner.set(format!("{who} to stop{note}{busy}"), until);
+        if !self.spinner.is_seen() && self.last_note.as_ref() != Some(&now.note) {
             let left = text::duration(rounded(now.remaining));
             complain(&format!("{who} is stopping{note}{busy} ({left} left)"));
+            self.last_note = Some(now.note.clone());
         }
-        self.last = Some(news);
     }
 }
 
 /// Ends the process that owns the instance lock.
-fn force(instance: &Instance, args: &Stop) -> Result<u8, Error> {
+fn force(instance: &Instance, args: &Stop, spinner: &Spinner) -> Result<u8, Error> {
     let seen = instance.inspect_blocking(Duration::from_millis(100))?;
     let owner = seen.status().holder.and_then(|holder| holder.pid);
     let process = owner.and_then(|pid| Process::of(pid).ok().flatten());
@@ -150,6 +158,7 @@ fn force(instance: &Instance, args: &Stop) -> Result<u8, Error> {
         complain(&format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace)));
     }
     let began = Instant::now();
+    spinner.set(format!("{who} to end"), began.checked_add(grace));
     let was_there = instance.end_holder_blocking(grace, KILL_WAIT)?;
     let took = began.elapsed();
     let seen = instance.inspect_blocking(queue::PATIENCE)?;

@@ -2,9 +2,11 @@
 //!
 //! Who cannot be asked is reported, and left alone; with `--force` it is ended. Proven by `tests/takeover_commands.rs`.
 
+use std::time::Instant;
+
 use incumbent::{Claim, Error, Instance, TakeoverOptions, TakeoverStep, text};
 
-use crate::{args::Run, output::complain, queue, stop::Shown, times::rounded};
+use crate::{args::Run, output::complain, queue, spinner::Spinner, stop::Shown, times::rounded};
 
 /// Takes the instance over, within the claim timeout of the instance for whatever is in the way.
 pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error> {
@@ -12,21 +14,21 @@ pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error>
     if let Some(grace) = args.grace {
         options = options.grace(grace);
     }
-    let mut shown = Shown::default();
+    let spinner = Spinner::waiting_for(format!("whoever holds `{}`", instance.name()));
+    let mut shown = Shown::new(&spinner);
     let mut who = String::new();
     instance.takeover_blocking(&options, |step| match step {
         TakeoverStep::Asked { pid, grace } => {
             who = queue::pid_words(*pid);
-            complain(&format!(
-                "asked {} to make room: it has {}",
-                queue::process_words(*pid),
-                text::duration(rounded(*grace))
-            ));
+            let grace = text::duration(rounded(*grace));
+            complain(&format!("asked {} to make room: it has {grace}", queue::process_words(*pid)));
         }
         TakeoverStep::Stopping(now) => shown.show(&who, now),
         TakeoverStep::Forcing { pid, grace } => {
+            let who = queue::process_words(*pid);
+            spinner.set(format!("{who} to end"), Instant::now().checked_add(*grace));
             let grace = text::duration(rounded(*grace));
-            complain(&format!("ending {}: SIGTERM, and SIGKILL after {grace}", queue::process_words(*pid)));
+            complain(&format!("ending {who}: SIGTERM, and SIGKILL after {grace}"));
         }
         _ => {}
     })

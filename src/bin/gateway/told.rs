@@ -21,6 +21,8 @@ use incumbent::text;
 use tokio::time::sleep_until;
 
 use crate::{
+    args::Run,
+    background,
     holders::Holders,
     manager::Manager,
     notify::Notify,
@@ -36,11 +38,13 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Told<'a> {
     holders: &'a Holders,
-    pub(crate) manager: &'a Manager,
+    manager: &'a Manager,
     notify: Option<Notify>,
     next_look: Instant,
     pid: u32,
     grace: Duration,
+    /// `--notify`: it is ready only when it says so.
+    waits: bool,
     /// `--watchdog`, or what the child said since.
     interval: Option<Duration>,
     watchdog: Option<Watchdog>,
@@ -76,8 +80,7 @@ impl<'a> Told<'a> {
         holders: &'a Holders,
         manager: &'a Manager,
         notify: Option<Notify>,
-        grace: Duration,
-        interval: Option<Duration>,
+        args: &Run,
     ) -> Self {
         let next_look = Instant::now() + LOOK;
         Self {
@@ -86,8 +89,9 @@ impl<'a> Told<'a> {
             notify,
             next_look,
             pid: 0,
-            grace,
-            interval,
+            grace: args.grace(),
+            interval: args.watchdog,
+            waits: args.notify,
             watchdog: None,
             come: Come::default(),
             status: String::new(),
@@ -96,11 +100,8 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// Puts into its environment what it needs to say something; what is meant for us is not for it.
+    /// Puts into its environment what it needs to say something, in place of what was meant for us.
     pub(crate) fn tell_how(&self, command: &mut Command) {
-        for ours in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
-            command.env_remove(ours);
-        }
         if let Some(notify) = &self.notify {
             command.env("NOTIFY_SOCKET", notify.path());
         }
@@ -109,10 +110,10 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// It was started; `waits`: and is ready only when it says so.
-    pub(crate) fn started(&mut self, pid: u32, waits: bool) {
+    /// It was started.
+    pub(crate) fn started(&mut self, pid: u32) {
         self.pid = pid;
-        if !waits {
+        if !self.waits {
             self.ready();
             self.show_ready();
         }
@@ -123,10 +124,17 @@ impl<'a> Told<'a> {
         self.come.is_ready
     }
 
-    /// It was asked to stop: the watching is left to the grace.
-    pub(crate) fn stopping(&mut self) {
+    /// It is asked to stop: the watching is left to the grace. With a grace: the manager did not ask for it.
+    pub(crate) fn stopping(&mut self, grace: Option<Duration>) {
         self.come.is_stopping = true;
         self.watchdog = None;
+        self.manager.stopping(grace);
+    }
+
+    /// What is said of it while it is stopping; what it says itself comes in its place.
+    pub(crate) fn note(&self, note: &str) {
+        self.holders.set_note(note);
+        self.manager.status(note);
     }
 
     /// Waits until there is something to hear, or to look after. Cancel safe.
@@ -166,7 +174,7 @@ impl<'a> Told<'a> {
 
     fn show(&mut self, said: Vec<Said>, now: Instant, heard: &mut Heard) {
         let before = self.come;
-        let note = self.note.clone();
+        let noted = self.note.clone();
         for said in said {
             self.take(said, now, heard);
         }
@@ -179,9 +187,8 @@ impl<'a> Told<'a> {
         } else if self.come.is_reloading && !before.is_reloading {
             self.manager.reloading();
         }
-        if self.note != note {
-            self.holders.set_note(&self.note);
-            self.manager.status(&self.note);
+        if self.note != noted {
+            self.note(&self.note);
         }
         if let Some(time) = heard.more_time {
             self.manager.more_time(time);
@@ -236,6 +243,7 @@ impl<'a> Told<'a> {
     fn show_ready(&self) {
         if !self.come.is_stopping {
             self.holders.ready(&self.note);
+            background::ready();
         }
         self.manager.ready();
     }

@@ -55,8 +55,9 @@ fn empty_variable(error: &clap::Error) -> Option<&'static str> {
 fn meant_as_program(args: impl Iterator<Item = OsString>) -> Option<String> {
     let args: Vec<OsString> = args.collect();
     let run = args.iter().position(|arg| arg == "run")?;
-    let takes_value =
-        |arg: &OsString| ["--name", "--dir", "--grace", "--if-running"].iter().any(|it| arg == it);
+    let takes_value = |arg: &OsString| {
+        ["--name", "--dir", "--grace", "--if-running", "--max-starts"].iter().any(|it| arg == it)
+    };
     let mut at = run + 1;
     while args.get(at)?.to_string_lossy().starts_with('-') {
         if args[at] == "--" {

@@ -15,6 +15,7 @@ use incumbent::{Error, Found, Incumbent, Inspection, Instance, State, text};
 use crate::{
     args::{Wait, Which},
     exit, queue,
+    spinner::Spinner,
     words::{self, say_error},
 };
 
@@ -27,7 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 #[allow(clippy::needless_pass_by_value)] // every command is called alike
 pub(crate) fn wait(instance: &Instance, which: &Which, args: Wait) -> Result<u8, Error> {
     let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut looking = Looking { instance, which, began: Instant::now(), deadline, pause: FIRST_PAUSE };
+    let spinner = Spinner::waiting_for("");
+    let mut looking =
+        Looking { instance, which, began: Instant::now(), deadline, pause: FIRST_PAUSE, spinner };
     if args.what.gone { looking.until_gone() } else { looking.until_ready() }
 }
 
@@ -38,18 +41,22 @@ struct Looking<'a> {
     began: Instant,
     deadline: Option<Instant>,
     pause: Duration,
+    spinner: Spinner,
 }
 
 impl Looking<'_> {
     fn until_ready(&mut self) -> Result<u8, Error> {
+        self.spinner.set(format!("`{}` to be ready", self.instance.name()), self.deadline);
         let mut last = ("it is not running".to_owned(), None);
         loop {
             match self.find()? {
                 Found::Incumbent(incumbent) => {
+                    let who = queue::pid_words(incumbent.pid());
+                    self.spinner.set(format!("{who} to be ready"), self.deadline);
                     if self.becomes_ready(&incumbent)? {
                         return Ok(exit::OK);
                     }
-                    last = (format!("{} does not say so", queue::pid_words(incumbent.pid())), None);
+                    last = (format!("{who} does not say so"), None);
                 }
                 Found::Other(seen) if seen.is_forbidden() => {
                     return Ok(words::forbidden(self.instance, &seen));
@@ -79,11 +86,14 @@ impl Looking<'_> {
     }
 
     fn until_gone(&mut self) -> Result<u8, Error> {
+        self.spinner.set(format!("`{}` to be gone", self.instance.name()), self.deadline);
         // Of one that did not answer only the pid is known: another pid is another holder.
         let mut silent = None;
         let last = loop {
             match self.find()? {
                 Found::Incumbent(incumbent) => {
+                    let who = queue::pid_words(incumbent.pid());
+                    self.spinner.set(format!("{who} to be gone"), self.deadline);
                     let another = silent.is_some() && silent != incumbent.pid();
                     if another || incumbent.wait_gone_blocking(self.deadline) {
                         return Ok(exit::OK);

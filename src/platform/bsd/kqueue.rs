@@ -13,7 +13,7 @@ use rustix::event::kqueue::{Event, EventFilter, EventFlags, ProcessEvents, keven
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::kill_process;
 
-use crate::platform::unix::{to_pid, wait_readable};
+use crate::platform::unix::{to_pid, to_signal, wait_readable};
 use crate::process::Signal;
 
 /// A process, alive or ended, and never another one in its place.
@@ -65,11 +65,7 @@ impl ProcessHandle {
     /// # Errors
     /// `ESRCH`: it has ended. `EPERM`: it belongs to another user.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let signal = match signal {
-            Signal::Continue => rustix::process::Signal::CONT,
-            Signal::Terminate => rustix::process::Signal::TERM,
-            Signal::Kill => rustix::process::Signal::KILL,
-        };
+        let signal = to_signal(signal)?;
         match to_pid(self.pid) {
             Some(pid) if !self.has_ended() => Ok(kill_process(pid, signal)?),
             _ => Err(Errno::SRCH.into()),

@@ -12,6 +12,11 @@ use crate::process::{Process, ProcessState};
 pub(crate) use super::kqueue::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;
 
+/// The descendants of a process: not known, because their orphans are not adopted.
+pub(crate) fn descendants_of(_: u32, _: &[u32]) -> Vec<u32> {
+    Vec::new()
+}
+
 /// The systemd unit that a process is in: there is none.
 pub(crate) fn unit_of(_: u32) -> Option<(String, bool)> {
     None

@@ -1,5 +1,6 @@
 //! Linux.
 mod cgroup;
+mod descendants;
 mod lock;
 mod magic;
 mod pidfd;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
-use crate::platform::unix::{to_pid, wait_readable};
+use crate::platform::unix::{to_pid, to_signal, wait_readable};
 use crate::process::Signal;
 
 /// A process, alive or ended, and never another one in its place.
@@ -65,11 +65,7 @@ impl ProcessHandle {
     /// # Errors
     /// `ESRCH`: it has ended and was reaped. `EPERM`: it belongs to another user.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let signal = match signal {
-            Signal::Continue => rustix::process::Signal::CONT,
-            Signal::Terminate => rustix::process::Signal::TERM,
-            Signal::Kill => rustix::process::Signal::KILL,
-        };
+        let signal = to_signal(signal)?;
         Ok(pidfd_send_signal(&self.pidfd, signal)?)
     }
 }

@@ -26,6 +26,7 @@ use crate::platform::unix::{exists, is_exhaustion, to_pid};
 use crate::process::Process;
 
 pub(crate) use super::cgroup::{is_frozen, unit_of};
+pub(crate) use super::descendants::descendants_of;
 pub(crate) use super::lock::shows_posix_lock;
 pub(crate) use super::pidfd::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;

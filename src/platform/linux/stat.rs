@@ -14,6 +14,8 @@ pub(super) struct Stat {
     pub(super) name: String,
     /// Field 3.
     pub(super) letter: u8,
+    /// Field 4.
+    pub(super) parent: u32,
     /// Field 9, `PF_EXITING`.
     pub(super) exiting: bool,
     /// Field 20: threads not yet gone, the first one included.
@@ -34,6 +36,7 @@ impl Stat {
         Some(Self {
             name: String::from_utf8_lossy(name).into_owned(),
             letter: *fields.first()?.as_bytes().first()?,
+            parent: u32::try_from(number(4)?).ok()?,
             exiting: number(9)? & PF_EXITING != 0,
             threads: number(20)?,
             start_ticks: number(22)?,

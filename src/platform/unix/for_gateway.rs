@@ -19,7 +19,10 @@ use rustix::{
     io::Errno,
 };
 
-pub use super::datagrams::{Datagram, connect_datagrams, receive_datagram};
+pub use super::{
+    datagrams::{Datagram, connect_datagrams, receive_datagram},
+    detached,
+};
 
 /// Microseconds on the clock that systemd reads too: `CLOCK_MONOTONIC` (`sd_notify(3)`, `MONOTONIC_USEC`).
 #[must_use]
@@ -99,6 +102,9 @@ pub const ABORT: i32 = libc::SIGABRT;
 /// The signal that lets a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;
 
+/// The signal of Ctrl-Z.
+pub const SUSPEND: i32 = libc::SIGTSTP;
+
 /// Sends a signal to a child that has not been waited for yet, so that its number is still its own.
 ///
 /// # Errors
@@ -137,6 +143,11 @@ pub fn is_ignored(signal: i32) -> bool {
     let answered = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
     answered == 0 && now.sa_sigaction == libc::SIG_IGN
 }
+
+pub use super::children::{
+    Descendant, adopt_orphans, descendants, end_of, is_at_its_terminal, reap, reap_others, signal_group,
+    signal_number, stop_oneself,
+};
 
 static INTERRUPTED_AT_TERMINAL: AtomicBool = AtomicBool::new(false);
 
