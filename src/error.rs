@@ -5,7 +5,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::{inspection::Inspection, text::shown_path};
+use crate::{flapping::Fight, inspection::Inspection, process::Process, text::shown_path};
 
 /// Why an operation of this library failed.
 #[derive(Debug)]
@@ -34,9 +34,9 @@ pub enum Error {
         /// What should be there: "socket".
         wanted: &'static str,
     },
-    /// The pid file has a second name, so that a lock on it would speak for two instances.
+    /// A file that is locked has a second name, so that a lock on it would speak for two instances.
     HardLinked {
-        /// The pid file.
+        /// The file.
         path: PathBuf,
         /// How many names it has.
         links: u64,
@@ -68,6 +68,8 @@ pub enum Error {
         /// Why, in one sentence.
         why: String,
     },
+    /// Two replace each other in turn, and the holder is left alone for a while.
+    Fighting(Box<Fight>),
     /// The holder said that it would stop, and has not.
     StillThere {
         /// Its process; none: it lives in another pid namespace.
@@ -101,6 +103,17 @@ pub enum Error {
         /// What is wrong with the answer.
         why: String,
     },
+    /// This holder does not hold the instance any more, so that what only a holder may do was not done.
+    NotHolding,
+    /// Something that an earlier holder's child left behind is still there, so that no child may be started beside it.
+    LeftBehind {
+        /// The file that it keeps locked.
+        path: PathBuf,
+        /// What it is, as far as it can be seen.
+        processes: Vec<Process>,
+        /// Why it could not be ended.
+        why: StillThere,
+    },
     /// The message is larger than the protocol allows.
     TooLong {
         /// Bytes that are allowed.
@@ -130,6 +143,18 @@ pub enum DirectoryFault {
     Forbidden(io::Error),
     /// It cannot be made, or looked at.
     Unusable(io::Error),
+}
+
+/// Why something that an earlier holder's child left behind could not be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StillThere {
+    /// It was killed, and is not gone: frozen, or in the kernel.
+    Killed,
+    /// This user may not signal it.
+    NotAllowed,
+    /// It cannot be seen from here: another user's, in another pid namespace, or (not on Linux) not the child itself.
+    Unseen,
 }
 
 /// Why a holder refused.
@@ -206,7 +231,7 @@ impl fmt::Display for Error {
             }
             Self::HardLinked { path, links } => write!(
                 f,
-                "the pid file `{}` has {links} names (hard links), so a lock on it would speak for more than one instance",
+                "the file `{}` has {links} names (hard links), so a lock on it would speak for more than one instance",
                 shown_path(path)
             ),
             Self::NoLocks { path, .. } => {
@@ -222,6 +247,7 @@ impl fmt::Display for Error {
             Self::Unresponsive(seen) | Self::OtherMachine(seen) => f.write_str(&seen.sentence()),
             Self::Claiming(seen) => f.write_str(&seen.about_the_claim()),
             Self::NotForced { why } => f.write_str(why),
+            Self::Fighting(fight) => write!(f, "not taken over: {}", fight.sentence()),
             Self::StillThere { pid, waited } => {
                 let who = pid.map_or_else(
                     || "the holder, in another pid namespace,".to_owned(),
@@ -241,9 +267,28 @@ impl fmt::Display for Error {
                 write!(f, "the connection ended before the answer to `{asked}` came")
             }
             Self::Protocol { asked, why } => write!(f, "the answer to `{asked}` cannot be understood: {why}"),
+            Self::NotHolding => f.write_str("this process does not hold the instance any more"),
+            Self::LeftBehind { path, processes, why } => why.describe(&shown_path(path), processes, f),
             Self::TooLong { limit } => {
                 write!(f, "the message is too long: {limit} bytes are allowed, all in all")
             }
+        }
+    }
+}
+
+impl StillThere {
+    fn describe(self, path: &str, processes: &[Process], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = crate::text::processes(processes);
+        f.write_str("what the last holder's child left behind is still there: ")?;
+        match self {
+            Self::Killed => {
+                write!(f, "{who} was killed, and is not gone (it is frozen, or in the kernel)")
+            }
+            Self::NotAllowed => write!(f, "{who} is not this user's to end"),
+            Self::Unseen => write!(
+                f,
+                "it keeps `{path}` locked, and cannot be seen from here (it is another user's, or in another pid namespace)"
+            ),
         }
     }
 }

@@ -304,7 +304,8 @@ impl Held {
     fn is_anothers(&self, pid: Option<u32>) -> bool {
         let Some(supervisor) = &self.supervisor else { return false };
         let unit = pid.and_then(platform::process::unit_of);
-        supervisor.unit.is_none() || unit.is_none_or(|(unit, _)| Some(unit) != supervisor.unit)
+        supervisor.unit.is_none()
+            || unit.is_none_or(|(unit, user)| Some(unit) != supervisor.unit || user != supervisor.user)
     }
 
     /// Gives it so much time from now, if it has less.

@@ -16,7 +16,9 @@ use crate::error::Error;
 use crate::inspection::{State, Verdict};
 use crate::instance::Instance;
 use crate::instance_id::InstanceId;
+use crate::place::Place;
 use crate::record::{End, Past, Record};
+use crate::starter::Starter;
 use crate::whole_file::{self, FileEnd};
 use crate::{lossy, platform, timestamp};
 
@@ -48,6 +50,9 @@ pub struct Entry {
     /// The command line; cut when it is long.
     #[serde(default, serialize_with = "lossy::command")]
     pub command: Vec<String>,
+    /// Who started it.
+    #[serde(default)]
+    pub started_by: Option<Starter>,
     /// When it became the holder, in microseconds since 1970; in JSON RFC 3339, to the millisecond.
     #[serde(rename = "started_at", with = "timestamp::as_text")]
     pub started_at_us: i64,
@@ -68,6 +73,7 @@ impl Entry {
             pid: record.pid,
             version: record.version.clone(),
             command: record.command.clone(),
+            started_by: record.started_by.clone(),
             started_at_us: record.started_at_us,
             ended_at_us: end.and_then(|(_, at)| at),
             end: end.map(|(end, _)| end),
@@ -128,6 +134,18 @@ fn shorten(path: &Path) -> io::Result<()> {
 pub(crate) fn last(path: &Path) -> Option<Entry> {
     let end = whole_file::read_end(path, 2 * LONGEST_LINE).ok().flatten()?;
     lines(&end).rev().find_map(parse)
+}
+
+/// The last generations, oldest first, up to the holder that answered with this id: at least eight, however long their
+/// commands are. Cheap, however long the history is; what cannot be read is missing.
+pub(crate) fn up_to(place: &Place, holder: InstanceId) -> Vec<Entry> {
+    let end = whole_file::read_end(&place.history, 8 * LONGEST_LINE).ok().flatten();
+    let mut entries: Vec<Entry> = end.iter().flat_map(lines).filter_map(parse).collect();
+    tidy(&mut entries);
+    let past = Record::of_place(place);
+    let runs = matches!(&past, Past::Record(record) if record.instance_id == holder);
+    complete(&mut entries, &past, runs, platform::boot_id().as_deref(), None);
+    entries
 }
 
 /// Reads the last generations that have ended, oldest first, and says in one sentence what could not be read.

@@ -50,14 +50,16 @@ fn line_has_exactly_the_keys_of_history_json() {
     let mut running = entry(7);
     let ended = json!({
         "generation": 7, "instance_id": "00000000000000070000000000000000", "pid": 4242, "version": "0.1.0",
-        "command": ["gateway", "run"], "started_at": "2026-11-24T01:02:03.456Z",
+        "command": ["gateway", "run"], "started_by": {
+            "pid": 1, "name": "systemd", "start_ticks": 3, "unit": "gateway.service", "session": 4242
+        }, "started_at": "2026-11-24T01:02:03.456Z",
         "ended_at": "2026-11-24T01:16:39.000Z", "end": "released"
     });
     assert_eq!(serde_json::to_value(&running).unwrap(), ended);
     (running.end, running.ended_at_us) = (None, None);
     let line = serde_json::to_value(&running).unwrap();
     assert!(line["end"].is_null() && line["ended_at"].is_null());
-    assert_eq!(line.as_object().unwrap().len(), 8, "null, not absent");
+    assert_eq!(line.as_object().unwrap().len(), 9, "null, not absent");
 }
 
 #[test]

@@ -36,6 +36,10 @@ impl Holder {
         Self { held }
     }
 
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// The name of the instance.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -35,6 +35,7 @@
 
 mod answer;
 mod blocking;
+mod child_lock;
 mod claim;
 mod connection;
 mod contender;
@@ -42,6 +43,7 @@ mod decide;
 mod endpoint;
 mod error;
 mod evidence;
+mod flapping;
 mod force;
 mod found;
 mod hail;
@@ -66,6 +68,7 @@ mod record;
 mod release;
 mod sentence;
 mod serve;
+mod starter;
 mod status;
 mod stopping;
 mod takeover;
@@ -81,9 +84,11 @@ pub use notify_path::NotifyPath;
 #[doc(hidden)]
 pub use platform::for_gateway as platform_for_gateway;
 
+pub use child_lock::{ChildLock, ChildLockOptions};
 pub use claim::Claim;
-pub use error::{DirectoryFault, Error, Refusal};
+pub use error::{DirectoryFault, Error, Refusal, StillThere};
 pub use evidence::Evidence;
+pub use flapping::{Fight, Side};
 pub use found::Found;
 pub use holder::{Heartbeat, Holder, Message, Messages, Stop, Work};
 pub use incumbent::{Answer, Incumbent};
@@ -92,6 +97,7 @@ pub use instance::{CLAIM_TIMEOUT, Instance};
 pub use instance_id::{InstanceId, NotAnInstanceId};
 pub use process::{Process, ProcessState};
 pub use record::End;
+pub use starter::Starter;
 pub use status::{ChildStatus, Claiming, HolderStatus, PidSource, Previous, Status};
 pub use stopping::{StopOptions, Stopped, Stopping};
 pub use takeover::{TakeoverOptions, TakeoverStep};

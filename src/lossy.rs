@@ -29,7 +29,7 @@ pub(crate) fn command<S: Serializer>(command: &[String], serializer: S) -> Resul
 }
 
 /// The arguments that fit; `…` stands where the first that does not was cut.
-fn shortened(command: &[String]) -> Vec<String> {
+pub(crate) fn shortened(command: &[String]) -> Vec<String> {
     let mut left = COMMAND_BYTES - "[…]".len();
     let mut kept = Vec::new();
     for argument in command {
@@ -107,6 +107,7 @@ mod tests {
             prop_assert!(serde_json::to_string(&short).unwrap().len() <= COMMAND_BYTES);
             let fits = serde_json::to_string(&command).unwrap().len() <= COMMAND_BYTES - 4;
             prop_assert!(!fits || short == command);
+            prop_assert_eq!(shortened(&short), short, "read and written again it is the same");
         }
     }
 }

@@ -95,7 +95,7 @@ impl PidFile {
     pub(crate) fn open(path: &Path, owner: u32) -> Result<Opened, Error> {
         let io = |source| Error::io("open the pid file", path, source);
         if let Some(facts) = platform::at(path).map_err(io)? {
-            refuse_unless_plain(path, &facts)?;
+            refuse_unless_plain(path, &facts, "pid file")?;
             if table().get(&facts.id).is_some_and(Row::is_intact) {
                 return Ok(Opened::Ours);
             }
@@ -121,7 +121,7 @@ impl PidFile {
             row.keep(file); // the path came to name it between the look and the opening
             return Ok(Opened::Ours);
         }
-        refuse_unless_plain(path, &facts)?; // closes it, under the table's lock, and nobody here had its locks
+        refuse_unless_plain(path, &facts, "pid file")?; // closes it, under the table's lock, and nobody here had its locks
         if let Ok(LockOwner::Pid(pid)) = platform::lock_owner(&file, Which::Instance.offset()) {
             if pid == std::process::id() {
                 std::mem::forget(file); // another copy of the library in this process holds it: never close
@@ -205,9 +205,9 @@ impl PidFile {
 }
 
 /// Refuses what is no regular file with one name.
-pub(crate) fn refuse_unless_plain(path: &Path, facts: &Facts) -> Result<(), Error> {
+pub(crate) fn refuse_unless_plain(path: &Path, facts: &Facts, wanted: &'static str) -> Result<(), Error> {
     if facts.kind != Kind::File {
-        return Err(Error::InTheWay { path: path.to_owned(), what: facts.kind.words(), wanted: "pid file" });
+        return Err(Error::InTheWay { path: path.to_owned(), what: facts.kind.words(), wanted });
     }
     if facts.links > 1 {
         return Err(Error::HardLinked { path: path.to_owned(), links: facts.links });

@@ -38,6 +38,11 @@ impl Place {
         }
     }
 
+    /// What the holder's child, and all that it starts, keep locked.
+    pub(crate) fn child(&self) -> PathBuf {
+        self.dir.join(format!("{}.child", self.name))
+    }
+
     /// Which directory the path leads to now; none when it is missing.
     pub(crate) fn dir_id(&self) -> Option<FileId> {
         self.there().filter(|facts| facts.kind == Kind::Directory).map(|facts| facts.id)
@@ -107,7 +112,7 @@ impl Place {
             return Some(Error::Directory { path: self.dir.clone(), fault });
         }
         if let Ok(Some(facts)) = platform::at(&self.pid) {
-            if let Err(error) = crate::pid_file::refuse_unless_plain(&self.pid, &facts) {
+            if let Err(error) = crate::pid_file::refuse_unless_plain(&self.pid, &facts, "pid file") {
                 return Some(error);
             }
         }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance_id::InstanceId;
 use crate::place::Place;
+use crate::starter::Starter;
 use crate::{lossy, platform, text, timestamp, whole_file};
 
 /// No record is longer, and nothing longer is read as one.
@@ -86,6 +87,12 @@ pub(crate) struct Record {
     /// The program that it runs and watches.
     #[serde(default)]
     pub(crate) child: Option<Child>,
+    /// Who started it.
+    #[serde(default)]
+    pub(crate) started_by: Option<Starter>,
+    /// The child of an earlier holder that ended without it, until somebody has seen that it is gone.
+    #[serde(default)]
+    pub(crate) left_behind: Option<Child>,
     /// When the claim was won, in microseconds since 1970.
     pub(crate) started_at_us: i64,
     /// When it ended, if it lived to write that.
@@ -113,6 +120,12 @@ pub(crate) struct Child {
     /// Its command line; cut when it is long.
     #[serde(default, serialize_with = "lossy::command")]
     pub(crate) command: Vec<String>,
+    /// Its start, in the system's own unit.
+    #[serde(default)]
+    pub(crate) start_ticks: Option<u64>,
+    /// Where its pid means it; none: the system has one namespace.
+    #[serde(default)]
+    pub(crate) pid_namespace: Option<String>,
 }
 
 /// Says how a generation ended.
@@ -173,6 +186,13 @@ pub(crate) fn is_on_another_machine(record: &Record, dir: &Path) -> bool {
 }
 
 impl Record {
+    /// The child that this holder did not see the end of, or did not look for; none after a restart of the host.
+    pub(crate) fn unfinished_child(&self) -> Option<Child> {
+        let boot_id = platform::boot_id();
+        let is_this_boot = boot_id.is_some() && self.boot_id == boot_id;
+        self.child.as_ref().or(self.left_behind.as_ref()).filter(|_| is_this_boot).cloned()
+    }
+
     /// Reads the record of this place. One of another instance or directory that was copied here is a broken one.
     pub(crate) fn of_place(place: &Place) -> Past {
         match Self::read(&place.record) {

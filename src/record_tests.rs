@@ -30,7 +30,20 @@ pub(crate) fn sample() -> Record {
         generation: 7,
         instance_id: InstanceId::from_bytes([7; 16]),
         endpoint: Some("/srv/state/gateway.sock".into()),
-        child: Some(Child { pid: 4243, command: vec!["sleep".into(), "9".into()] }),
+        child: Some(Child {
+            pid: 4243,
+            command: vec!["sleep".into(), "9".into()],
+            start_ticks: Some(77),
+            pid_namespace: Some("4026531836".into()),
+        }),
+        left_behind: None,
+        started_by: Some(Starter {
+            pid: Some(1),
+            name: Some("systemd".into()),
+            start_ticks: Some(3),
+            unit: Some("gateway.service".into()),
+            session: Some(4242),
+        }),
         started_at_us: 1_795_482_123_456_000,
         ended_at_us: None,
         end: None,
@@ -87,7 +100,8 @@ fn record_of_a_holder_with_megabytes_of_arguments_is_still_read() {
     let path = dir.path().join("gateway.json");
     let mut record = sample();
     record.command = vec!["\u{1}x\"".repeat(500); 3000];
-    record.child = Some(Child { pid: 1, command: record.command.clone() });
+    let command = record.command.clone();
+    record.child = Some(Child { pid: 1, command, start_ticks: None, pid_namespace: None });
     record.write(&path).unwrap();
     assert!(matches!(Record::read(&path), Past::Record(_)));
 }

@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     held::{Core, Held, Life, Problem},
     history, platform,
+    process::Process,
     record::{self, End},
     timestamp,
 };
@@ -83,6 +84,8 @@ pub(crate) fn record_child(held: &Held, child: Option<Child>) {
     core.record.child = child.map(|child| record::Child {
         pid: child.pid,
         command: child.command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        start_ticks: Process::of(child.pid).ok().flatten().and_then(|process| process.start_ticks),
+        pid_namespace: platform::pid_namespace(),
     });
     write_record(held, &mut core);
 }

@@ -2,7 +2,7 @@
 //!
 //! 1. Hail. Nobody: an ordinary claim.
 //! 2. **Claim lock**, kept to the end: nobody overtakes, and whoever tries is told who has it.
-//! 3. Hail again with it in hand, and **ask**. The holder acknowledges with the time it has, and its answering thread
+//! 3. Hail again with it in hand, and **ask**, unless two have replaced each other in turn too often (`flapping.rs`). The holder acknowledges with the time it has, and its answering thread
 //!    sees to it; or it refuses, with a reason. It must be the one that was met first: who came in its place was put there
 //!    by somebody else, and is not for this takeover to replace.
 //! 4. Wait for **both**: the end of its connection, or of its process, and its instance lock. The lock alone may be that
@@ -16,7 +16,7 @@
 
 use std::{
     fmt,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use incumbent_proto::{Outcome, Reply, StopReason};
@@ -28,9 +28,11 @@ use crate::{
     contender::Contender,
     decide::{Asked, Awaited, Goal, Hailed, Lock},
     error::{Error, Refusal},
+    flapping::{self, Fight, Flapping, Side},
     force,
     hail::Hail,
     held::DEFAULT_GRACE,
+    history,
     incumbent::{PATIENCE, unexpected},
     instance::Instance,
     instance_id::InstanceId,
@@ -39,6 +41,7 @@ use crate::{
     process::{LockOwner, ProcessHandle},
     record::{Past, Record},
     stopping::{OVERTIME, Stopping, wish},
+    timestamp,
 };
 
 /// While nothing happens, the path is looked at so often.
@@ -88,6 +91,8 @@ impl TakeoverOptions {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TakeoverStep {
+    /// Two replace each other in turn: the holder is left alone for [`Fight::left`] before it is asked.
+    Slowed(Box<Fight>),
     /// The holder has acknowledged, and has this time.
     Asked {
         /// Its process; none: it lives in another pid namespace.
@@ -126,7 +131,7 @@ impl Instance {
     /// ([`TakeoverOptions::wait`]). [`Claim::Lost`]: another became the holder meanwhile.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the holder does not make room; [`Error::StillThere`] when it said that it would and did
+    /// [`Error::Fighting`] when two replace each other in turn; [`Error::Refused`] when the holder does not make room; [`Error::StillThere`] when it said that it would and did
     /// not; [`Error::Unresponsive`] when it does not answer; [`Error::Claiming`] when another is taking over;
     /// [`Error::NotForced`] when it could not be ended by force. Anything else says what is in the way.
     pub fn takeover_blocking(
@@ -230,9 +235,13 @@ impl Contender<'_> {
                 return Asked::Another;
             }
         }
+        let mut connection = answered.connection;
+        if let Err(error) = self.keep_the_peace(&mut connection, id) {
+            self.taking.why_not = Some(error);
+            return Asked::Refused;
+        }
         let reason = if self.taking.options.force { StopReason::ReplaceAnyway } else { StopReason::Replace };
         let request = wish(reason, false, self.taking.options.grace);
-        let mut connection = answered.connection;
         let stopping = match connection.ask(&request, "stop", PATIENCE) {
             Ok(Reply::Stopping(stopping)) => stopping,
             Err(Error::Disconnected { .. } | Error::NoAnswer { .. }) => return Asked::Nothing,
@@ -255,6 +264,26 @@ impl Contender<'_> {
         let since = Instant::now();
         self.taking.asked = Some(AskedHolder { connection, process, pid, since, ended: false });
         Asked::Acknowledged
+    }
+
+    /// Leaves the holder alone for as long as that has to be when two replace each other in turn.
+    fn keep_the_peace(&mut self, connection: &mut Connection, holder: InstanceId) -> Result<(), Error> {
+        if self.taking.options.force {
+            return Ok(());
+        }
+        let history = history::up_to(&self.place, holder);
+        match flapping::judge(&history, &Side::this(), timestamp::of(SystemTime::now())) {
+            Flapping::Calm => Ok(()),
+            Flapping::Slow(fight) => {
+                let until = deadline_in(fight.left);
+                self.deadline += fight.left;
+                self.taking.show(&TakeoverStep::Slowed(fight));
+                // Until then, or until it ends by itself.
+                while let Ok(Received::Reply(_)) = connection.receive(Some(until), None) {}
+                Ok(())
+            }
+            Flapping::Fighting(fight) => Err(Error::Fighting(fight)),
+        }
     }
 
     /// Waits until something happens: words, an end, or time to look at the path.

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use crate::process::Process;
+
 /// Replaces control characters, so that text from outside cannot move a cursor or forge a line.
 #[must_use]
 pub fn shown(text: &str) -> String {
@@ -85,6 +87,22 @@ pub fn user(uid: u32) -> String {
     }
 }
 
+/// Names processes by their numbers and commands: `pid 41 (sleep 9) and pid 42 (cat)`; of many, the first three.
+#[must_use]
+pub fn processes(all: &[Process]) -> String {
+    const MOST: usize = 3;
+    let one = |process: &Process| match process.command.as_slice() {
+        [] => format!("pid {}", process.pid),
+        words => format!("pid {} ({})", process.pid, command(words, 60)),
+    };
+    let mut named: Vec<String> = all.iter().take(MOST).map(one).collect();
+    if all.len() > MOST {
+        named.push(format!("{} more", all.len() - MOST));
+    }
+    let last = named.pop().unwrap_or_default();
+    if named.is_empty() { last } else { format!("{} and {last}", named.join(", ")) }
+}
+
 /// Says a duration as people do: `2 h 13 min`, `41 s`, `1.3 s`, `250 ms`, `80 µs`.
 #[must_use]
 pub fn duration(time: Duration) -> String {
@@ -135,6 +153,17 @@ mod tests {
             said,
             ["0 µs", "80 µs", "250 ms", "1 s", "1.3 s", "41 s", "1 min 1 s", "2 h 13 min", "1 d 1 h"]
         );
+    }
+
+    #[test]
+    fn many_processes_are_counted() {
+        let all: Vec<Process> = (41..46)
+            .map(|pid| Process { command: vec![format!("job{pid}").into()], ..Process::unknown(pid) })
+            .collect();
+        assert_eq!(processes(&all[..1]), "pid 41 (job41)");
+        assert_eq!(processes(&all[..2]), "pid 41 (job41) and pid 42 (job42)");
+        assert_eq!(processes(&all), "pid 41 (job41), pid 42 (job42), pid 43 (job43) and 2 more");
+        assert_eq!(processes(&[Process::unknown(7)]), "pid 7");
     }
 
     #[test]

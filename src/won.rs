@@ -25,7 +25,9 @@ use crate::{
     platform::{self, Listener},
     process::Process,
     record::{self, DirId, End, Past, Record, SCHEMA},
-    release, timestamp,
+    release,
+    starter::Starter,
+    timestamp,
 };
 
 impl Held {
@@ -61,6 +63,11 @@ impl Held {
             instance_id: id,
             endpoint: Some(place.socket()),
             child: None,
+            started_by: Some(Starter::of_this()),
+            left_behind: match past {
+                Past::Record(past) => past.unfinished_child(),
+                Past::None | Past::Broken(_) => None,
+            },
             started_at_us,
             ended_at_us: None,
             end: None,

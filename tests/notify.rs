@@ -366,6 +366,35 @@ fn only_this_user_can_reach_it_and_a_dead_holders_is_replaced() {
 }
 
 #[test]
+fn what_a_predecessor_left_behind_does_not_speak_for_the_child() {
+    let place = Place::new();
+    // Not killed with its parent, and asked to go before the next child starts: it says goodbye, under the same path.
+    let does = "
+def stop(*_): say('READY=1', 'STOPPING=1', 'STATUS=of the old one'); os._exit(0)
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, stop)
+    tell('left')
+    while True: signal.pause()
+last()";
+    let holder = hold(&place, &["--notify"], does);
+    holder.prints("left");
+    holder.signal(Signal::SIGKILL);
+    let mut watcher = Watcher::of(&place);
+    let mut next = hold(&place, &["--notify"], "tell('begun'); ordered(); say('STATUS=new'); last()");
+    next.prints("begun");
+    next.type_line("go on");
+    loop {
+        let (state, note) = watcher.next();
+        assert!(note != "of the old one" && state != "ready" && state != "draining", "{state} {note}");
+        if note == "new" {
+            break;
+        }
+    }
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(next.end().code(), 0);
+}
+
+#[test]
 fn a_deleted_path_comes_back_and_what_is_said_over_the_old_one_is_heard_too() {
     let place = Place::new();
     let does = "

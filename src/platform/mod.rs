@@ -31,18 +31,21 @@ pub(crate) use unix::{
         Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_file_private,
         make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
+    flock::{close_inherited, leave_to, share_flock, try_flock},
     from_bytes, host_name, is_exhaustion as means_no_room,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
     most_descriptors,
     owned::Owned,
+    parent,
     per_process::PerProcess,
     plain_files::{create_private, kind_of, open_to_append, open_to_look},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
+    session,
     socket::{
         Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
         listen_on, means_nobody, rename_into_place,
     },
-    to_bytes, user_name,
+    to_bytes, to_signal, user_name,
 };
 
 #[cfg(target_os = "linux")]

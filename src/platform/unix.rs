@@ -7,6 +7,7 @@ pub(crate) mod children;
 pub(crate) mod datagrams;
 pub mod detached;
 pub(crate) mod files;
+pub(crate) mod flock;
 pub mod for_gateway;
 pub(crate) mod locks;
 pub(crate) mod owned;
@@ -152,6 +153,18 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
 /// The user on whose behalf this process acts.
 pub(crate) fn effective_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The process that started this one, or was given it when that one ended; none: it is outside of this pid namespace.
+pub(crate) fn parent() -> Option<u32> {
+    rustix::process::getppid().and_then(|pid| pid.as_raw_nonzero().get().try_into().ok())
+}
+
+/// The session of this process, by the process that began it; none: that one is outside of this pid namespace.
+pub(crate) fn session() -> Option<u32> {
+    // getsid(2) answers 0 for it, which rustix would take for a pid.
+    let session = nix::unistd::getsid(None).ok()?.as_raw();
+    u32::try_from(session).ok().filter(|&session| session > 0)
 }
 
 /// How many descriptors this process may have at once; none: as many as it likes (getrlimit(2), `RLIMIT_NOFILE`).

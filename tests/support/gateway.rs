@@ -193,6 +193,11 @@ impl Running {
         ended
     }
 
+    /// Waits for its own end, whatever still has its output.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Kills it alone (what it started lives or dies by itself), and waits for its end as [`Running::end`].
     pub(crate) fn kill(self) -> Ended {
         self.signal(Signal::SIGKILL);

@@ -32,6 +32,7 @@ use crate::{
     holders::Holders,
     messages::Printer,
     output::complain,
+    predecessor,
     program::{self, How},
     signals::{Caught, Meaning, Signals},
     times::rounded,
@@ -89,14 +90,20 @@ pub(crate) async fn run(
     args: &Run,
     mut told: Told<'_>,
 ) -> u8 {
+    let locks = match predecessor::gone(holders, signals, args).await {
+        Ok(locks) => locks,
+        Err(code) => return code,
+    };
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
     let strangers = Family::before_the_start();
-    let started = signal(SignalKind::child())
-        .and_then(|ends| program::start(instance, &args.program, how, &told).map(|child| (ends, child)));
+    let started = signal(SignalKind::child()).and_then(|ends| {
+        program::start(instance, &args.program, how, &locks, &told).map(|child| (ends, child))
+    });
     let (ends, mut child) = match started {
         Ok(started) => started,
         Err(error) => return program::cannot_start(&args.program[0], &error),
     };
+    drop(locks); // the child and what it starts have them now
     let messages = child.stdin.take().map(|stdin| (holders.messages(), Printer::on(stdin)));
     let messages = match messages.map(|(messages, printer)| Ok((messages, printer?))).transpose() {
         Ok(messages) => messages,
@@ -319,15 +326,16 @@ impl Supervisor<'_> {
         if matches!(phase, Phase::Killed { .. } | Phase::Clearing { .. }) {
             return phase;
         }
+        let is_terminate = caught.number == SignalKind::terminate().as_raw_value();
+        let number = if is_terminate { self.args.stop_signal } else { caught.number };
         if !(caught.from_terminal && platform::shares_group(self.family.child())) {
-            let is_terminate = caught.number == SignalKind::terminate().as_raw_value();
-            self.family.signal(if is_terminate { self.args.stop_signal } else { caught.number });
+            self.family.signal(number);
         }
         match phase {
             Phase::Running => {
                 let grace = self.args.grace();
                 self.told.stopping(None);
-                self.say_stopping(&caught.name(), grace);
+                self.say_stopping(&platform::signal_name(number), grace);
                 Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
             }
             phase => phase,

@@ -39,7 +39,10 @@ pub(crate) fn of(error: &Error) -> u8 {
         | Error::Claiming(_)
         | Error::OtherMachine(_)
         | Error::NotForced { .. }
+        | Error::Fighting(_)
+        | Error::LeftBehind { .. }
         | Error::StillThere { .. } => BUSY,
+        Error::NotHolding => DEPOSED,
         Error::Refused { why: Refusal::NoMessages, .. } => NO_MESSAGES,
         Error::Refused { .. } => BUSY,
         Error::NoAnswer { .. } | Error::Disconnected { .. } | Error::Protocol { .. } => NO_ANSWER,

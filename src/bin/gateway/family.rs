@@ -56,10 +56,9 @@ impl Family {
     /// Sends a signal to the child and what is with it, and lets those go on that are stopped.
     pub(crate) fn signal(&self, signal: i32) {
         for signal in [signal, platform::CONTINUE] {
-            if self.own_group && !self.is_reaped {
+            if self.has_group() {
                 let _ = platform::signal_group(self.child, signal);
             } else {
-                // In a group of a terminal there are strangers.
                 self.tell(signal);
                 self.each_other().iter().for_each(|other| drop(other.signal(signal)));
             }
@@ -68,18 +67,24 @@ impl Family {
 
     /// Stops or continues the child's group, for the job control of a terminal that it does not read from.
     pub(crate) fn suspend(&self, signal: i32) {
-        if self.own_group && !self.is_reaped {
+        if self.has_group() {
             let _ = platform::signal_group(self.child, signal);
         }
     }
 
     /// Kills all of it.
     pub(crate) fn kill(&self) {
-        if self.own_group && !self.is_reaped {
+        if self.has_group() {
             let _ = platform::signal_group(self.child, KILL);
         }
         self.tell(KILL);
         self.each_other().iter().for_each(|other| drop(other.signal(KILL)));
+    }
+
+    /// Whether the child's group is its own, and nobody else is in it: at a terminal all of the job is.
+    fn has_group(&self) -> bool {
+        let in_it = |pid: &u32| platform::is_in_group(*pid, self.child);
+        self.own_group && !self.is_reaped && !self.strangers.iter().any(in_it)
     }
 
     fn each_other(&self) -> Vec<Descendant> {
@@ -110,7 +115,12 @@ impl Family {
             platform::reap(self.child);
             self.is_reaped = true;
         }
-        if platform::reap_others(None) { self.each_other() } else { Vec::new() }
+        if !platform::reap_others(None) {
+            return Vec::new();
+        }
+        let left = self.each_other();
+        let _ = platform::reap_others(None); // those that ended while it was looked at
+        left
     }
 }
 

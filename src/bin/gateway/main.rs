@@ -27,6 +27,7 @@ mod news;
 mod notify;
 mod output;
 mod ping;
+mod predecessor;
 mod program;
 mod queue;
 mod run;

@@ -54,6 +54,9 @@ what the last holder wrote about itself, and how the ones before it ended
 .TP
 \fINAME\fR.log
 the output of a \fBrun \-\-detach\fR, unless it was redirected to a file
+.TP
+\fINAME\fR.child
+what PROGRAM, and all that it starts, keep locked: the next PROGRAM starts when nobody does
 ";
 
 /// Prints the man page.

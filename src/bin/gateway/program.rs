@@ -15,7 +15,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use incumbent::{Instance, platform_for_gateway as platform, text};
+use incumbent::{ChildLock, Instance, platform_for_gateway as platform, text};
 
 use crate::{background, exit, told::Told, words::say_error};
 
@@ -33,6 +33,7 @@ pub(crate) fn start(
     instance: &Instance,
     program: &[OsString],
     how: How,
+    locks: &[ChildLock],
     told: &Told<'_>,
 ) -> io::Result<Child> {
     let mut command = Command::new(&program[0]);
@@ -52,6 +53,9 @@ pub(crate) fn start(
         command.stdin(Stdio::piped());
     }
     platform::die_with_parent(&mut command);
+    for lock in locks {
+        lock.pass_to(&mut command);
+    }
     command.spawn()
 }
 

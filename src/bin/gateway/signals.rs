@@ -39,11 +39,6 @@ impl Caught {
             _ => Meaning::Tell,
         }
     }
-
-    /// Its name: `SIGTERM`.
-    pub(crate) fn name(self) -> String {
-        platform::signal_name(self.number)
-    }
 }
 
 /// The signals, taken; those that are ignored are none.

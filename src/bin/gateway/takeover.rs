@@ -23,6 +23,11 @@ pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error>
             let grace = text::duration(rounded(*grace));
             complain(&format!("asked {} to make room: it has {grace}", queue::process_words(*pid)));
         }
+        TakeoverStep::Slowed(fight) => complain(&format!(
+            "{}; it is left alone for {}",
+            fight.sentence(),
+            text::duration(rounded(fight.left))
+        )),
         TakeoverStep::Stopping(now) => shown.show(&who, now),
         TakeoverStep::Forcing { pid, grace } => {
             let who = queue::process_words(*pid);

@@ -101,8 +101,11 @@ impl<'a> Told<'a> {
     }
 
     /// Puts into its environment what it needs to say something, in place of what was meant for us.
+    ///
+    /// What was said before its start was said by another: by what a predecessor left behind, under the same path.
     pub(crate) fn tell_how(&self, command: &mut Command) {
         if let Some(notify) = &self.notify {
+            notify.forget();
             command.env("NOTIFY_SOCKET", notify.path());
         }
         if let Some(interval) = self.interval {

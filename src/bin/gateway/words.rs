@@ -10,8 +10,8 @@ use std::{
 };
 
 use incumbent::{
-    DirectoryFault, Doubt, Error, Inspection, Instance, Process, ProcessState, Refusal, State, Status,
-    platform_for_gateway as platform, text,
+    DirectoryFault, Doubt, Error, Fight, Inspection, Instance, Process, ProcessState, Refusal, Side, Starter,
+    State, Status, StillThere, platform_for_gateway as platform, text,
 };
 
 use crate::{
@@ -152,16 +152,35 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
         Error::Refused { why: Refusal::NotAllowed, .. } => {
             vec!["ask as the user who holds it, or as root".to_owned()]
         }
+        Error::Fighting(fight) => about_the_fight(fight, which),
         Error::StillThere { .. } => vec![
             format!("`{}` ends it, and goes on", run_again(which, "--force")),
             format!("`{}` says how it is", command_line(which, "status")),
         ],
-        Error::Refused { .. } | Error::TooLong { .. } => Vec::new(),
+        Error::LeftBehind { .. } => about_leftovers(error),
+        Error::Refused { .. } | Error::TooLong { .. } | Error::NotHolding => Vec::new(),
         _ => vec![
             format!("`{}` says how it is", command_line(which, "status")),
             format!("`{}` shows all that is known", command_line(which, "doctor")),
         ],
     }
+}
+
+/// Two replace each other in turn: one of them has to give it up.
+fn about_the_fight(fight: &Fight, which: &Which) -> Vec<String> {
+    let of = |side: &Side| match &side.started_by {
+        Some(Starter { unit: Some(unit), name: Some(name), pid, .. }) if name == "systemd" => {
+            let user = if *pid == Some(1) { "" } else { "--user " };
+            format!("`systemctl {user}disable --now {}`", text::quoted(unit.as_ref()))
+        }
+        Some(starter) => format!("stop {}", starter.words()),
+        None => format!("stop what starts pid {}", side.pid),
+    };
+    vec![
+        format!("let one of them give it up for good: {}, or {}", of(&fight.other), of(&fight.me)),
+        format!("`{}` takes its place all the same", run_again(which, "--force")),
+        format!("without that, it is refused for {} more", text::duration(times::rounded(fight.left))),
+    ]
 }
 
 /// What helps in the situation that was found.
@@ -208,6 +227,23 @@ fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
         _ => hints.push(format!("`{}` ends it", command_line(which, "stop --force"))),
     }
     hints
+}
+
+/// What helps against something that an earlier PROGRAM left behind, or that keeps its lock from being taken.
+pub(crate) fn about_leftovers(error: &Error) -> Vec<String> {
+    match error {
+        Error::LeftBehind { path, why: StillThere::Unseen, .. } => {
+            vec![format!("`fuser -v {}`, as root and outside of a container, names it", shell(path))]
+        }
+        Error::LeftBehind { processes, why: StillThere::NotAllowed, .. } => {
+            let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+            vec![format!("as root, or as the user whose it is: `kill {}`", pids.join(" "))]
+        }
+        Error::LeftBehind { processes, .. } => processes.iter().filter_map(how_to_go_on).collect(),
+        Error::InTheWay { path, .. } => vec![move_away(path)],
+        Error::Io { path, source, .. } => about_system(path, source.kind()),
+        _ => Vec::new(),
+    }
 }
 
 /// How a process goes on that cannot run.

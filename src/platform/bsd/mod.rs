@@ -1,4 +1,5 @@
 //! macOS and FreeBSD: type-checked, not run.
+mod keepers;
 mod kqueue;
 
 pub(crate) mod process;

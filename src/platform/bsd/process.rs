@@ -9,6 +9,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System,
 use crate::platform::unix::{exists, to_pid};
 use crate::process::{Process, ProcessState};
 
+pub(crate) use super::keepers::{flock_keepers, inherited_with_flock, keeps_flock, signal_with_group};
 pub(crate) use super::kqueue::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;
 

@@ -1,6 +1,7 @@
 //! Linux.
 mod cgroup;
 mod descendants;
+mod keepers;
 mod lock;
 mod magic;
 mod pidfd;

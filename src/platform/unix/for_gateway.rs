@@ -117,8 +117,14 @@ pub fn signal_child(pid: u32, signal: i32) -> io::Result<()> {
 /// Tells whether a process is in this one's process group: what a terminal sends reaches both.
 #[must_use]
 pub fn shares_group(pid: u32) -> bool {
-    let Some(pid) = super::to_pid(pid) else { return false };
-    rustix::process::getpgid(Some(pid)).is_ok_and(|group| group == rustix::process::getpgrp())
+    is_in_group(pid, rustix::process::getpgrp().as_raw_nonzero().get().unsigned_abs())
+}
+
+/// Tells whether a process is in the process group of this number.
+#[must_use]
+pub fn is_in_group(pid: u32, group: u32) -> bool {
+    let (Some(pid), group) = (super::to_pid(pid), super::to_pid(group)) else { return false };
+    rustix::process::getpgid(Some(pid)).ok() == group
 }
 
 /// The signal that a program died of; none: it exited with a code.

@@ -1,0 +1,264 @@
+//! The proof that a child never runs beside its successor: `NAME.child`, kept locked by whoever descends from it.
+//!
+//! The kernel frees a dead holder's locks *before* it ends the holder's child, and ends no grandchild at all. So the
+//! child has a lock of its own: a `flock`, shared, on a descriptor that it inherits. Here the inheritance is wanted: the
+//! lock lasts until the last process that kept the descriptor has ended. A holder starts a child only when
+//! 1. it had that lock exclusively, on the file that the path names: nobody keeps the descriptor any more, and
+//! 2. the child that the last record names (pid, start, boot and pid namespace agree) has ended: that one may have closed
+//!    every descriptor.
+//!
+//! Until then it ends what is left (`leftovers.rs`), or says why it cannot, and starts nothing. Then it shares the lock.
+//! flock(2) lets go before it takes anew, and that gap is harmless: only a holder takes this lock, and holders exclude
+//! each other; if somebody else got in between, it begins again.
+//!
+//! What escapes: a descendant that closes every descriptor (a daemon; what Python's `subprocess` starts, unless
+//! `close_fds=False`; what `sudo` starts), and whatever keeps the lock of a `NAME.child` that was deleted.
+//!
+//! A lock is tried and never waited for; what is waited for is the end of processes. The file is created once, stays
+//! empty, and is never unlinked. Proven by `tests/child_lock.rs`.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    blocking,
+    error::Error,
+    held::{DEFAULT_GRACE, Held},
+    holder::Holder,
+    pid_file::refuse_unless_plain,
+    place::Place,
+    platform::{self, FileId, Kind, Owned, PerProcess},
+    process::{Process, Signal},
+};
+
+mod leftovers;
+
+use leftovers::Leftovers;
+
+/// How what an earlier child left behind is ended, when a [`ChildLock`] is taken.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChildLockOptions {
+    /// How long it has to end by itself, from the first moment on, before it is killed; 30 s.
+    pub grace: Duration,
+    /// The signal that asks it to end; SIGTERM (15). SIGCONT follows, because what is stopped cannot end.
+    pub stop_signal: i32,
+}
+
+impl Default for ChildLockOptions {
+    fn default() -> Self {
+        Self { grace: DEFAULT_GRACE, stop_signal: 15 }
+    }
+}
+
+impl ChildLockOptions {
+    /// With this grace.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// With this signal.
+    #[must_use]
+    pub fn stop_signal(mut self, stop_signal: i32) -> Self {
+        self.stop_signal = stop_signal;
+        self
+    }
+}
+
+/// The right to start a child: nothing that an earlier child of this instance started is left.
+///
+/// Pass it to each program that is started as the holder's child ([`ChildLock::pass_to`]), and drop it when they have
+/// been started: from then on it lasts as long as one of them, or anything that they start, keeps the descriptor. As long
+/// as it is kept, this process counts as one of them.
+#[derive(Debug)]
+#[must_use = "a child is only protected if the lock is passed to it"]
+pub struct ChildLock {
+    file: Arc<Owned<File>>,
+    _ours: Ours,
+}
+
+impl ChildLock {
+    /// Has the program that this command starts, and all that it starts, keep the lock: a descriptor without
+    /// close-on-exec, with a high number (1000 or the next free one; a lower one where the limit is lower).
+    ///
+    /// The start fails if this was dropped before, or if no descriptor is left for it.
+    pub fn pass_to(&self, command: &mut Command) {
+        platform::leave_to(command, &self.file);
+    }
+}
+
+impl Holder {
+    /// Waits until nothing of an earlier holder's child is left, and takes the right to start the next one.
+    ///
+    /// What is left is asked to end at once, and killed after the grace. `show` is told what is waited for whenever that
+    /// changes; of what cannot be seen, nothing. Blocks for some microseconds when nothing is left, and for at most the
+    /// grace and ten seconds. This process is never signalled, nor is pid 1; its ancestors are, if they belong to the
+    /// earlier child. If this process itself does, it closes the descriptor that it inherited.
+    ///
+    /// A second one for the same instance, before the first was dropped, is refused.
+    ///
+    /// # Errors
+    /// [`Error::LeftBehind`]: it is still there; start nothing. [`Error::NotHolding`]: the instance was released, or is
+    /// held by another. [`Error::InTheWay`], [`Error::HardLinked`], [`Error::Io`]: `NAME.child` cannot be made or locked.
+    ///
+    /// # Platform
+    /// Linux: every visible process that keeps the lock is found (`/proc`), each held by a pidfd. macOS and FreeBSD show
+    /// nobody who does: there the child that the record names is ended with its process group, and for others it is only
+    /// waited. On a file system that is shared with other machines `flock` may not be inherited (Linux's NFS makes a
+    /// record lock of the whole file at the server of it, flock(2)): there nothing is promised for what the child itself
+    /// started, and a warning is logged.
+    pub fn child_lock_blocking(
+        &self,
+        options: &ChildLockOptions,
+        show: impl FnMut(&[Process]),
+    ) -> Result<ChildLock, Error> {
+        take(self.held(), options, show, || false)
+    }
+
+    /// As [`Holder::child_lock_blocking`], on any executor. Dropping the future ends the waiting.
+    ///
+    /// # Errors
+    /// As [`Holder::child_lock_blocking`].
+    pub async fn child_lock(
+        &self,
+        options: ChildLockOptions,
+        show: impl FnMut(&[Process]) + Send + 'static,
+    ) -> Result<ChildLock, Error> {
+        let held = self.held().clone();
+        let waited_for = GivenUp(Arc::new(AtomicBool::new(false)));
+        let given_up = waited_for.0.clone();
+        blocking::run(move || take(&held, &options, show, || given_up.load(Ordering::Relaxed))).await
+    }
+}
+
+/// Says so when it is dropped.
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn take(
+    held: &Held,
+    options: &ChildLockOptions,
+    mut show: impl FnMut(&[Process]),
+    given_up: impl Fn() -> bool,
+) -> Result<ChildLock, Error> {
+    let path = &held.place.child();
+    let io = |source| Error::io("lock", path, source);
+    platform::to_signal(Signal::Number(options.stop_signal)).map_err(io)?;
+    if let Ok(file_system) = platform::file_system(&held.place.dir) {
+        if file_system.shared {
+            tracing::warn!(on = file_system.name, "it may not be seen what a child's children leave behind");
+        }
+    }
+    let recorded = held.core().record.left_behind.clone();
+    let mut leftovers = Leftovers::new(path, options, recorded.as_ref()).map_err(io)?;
+    let mut opened = None;
+    loop {
+        if !held.is_holding() || given_up() {
+            return Err(Error::NotHolding);
+        }
+        let (file, ours) = match opened.take() {
+            Some(opened) => opened,
+            None => open(&held.place, held.owner)?,
+        };
+        let id = ours.id;
+        let is_free = try_exclusive(&file, id).map_err(io)?;
+        if is_free && leftovers.recorded_has_ended() && platform::share_flock(&file).map_err(io)? {
+            if is_at(path, id) {
+                held.core().record.left_behind = None;
+                let file = Arc::new(Owned::new(file).map_err(io)?);
+                return Ok(ChildLock { file, _ours: ours });
+            }
+            continue; // the path names another file: what keeps that one counts
+        }
+        if is_at(path, id) {
+            opened = Some((file, ours));
+        }
+        leftovers.end_some(id, &mut show)?;
+    }
+}
+
+fn is_at(path: &Path, id: FileId) -> bool {
+    matches!(platform::at(path), Ok(Some(facts)) if facts.id == id)
+}
+
+/// Tries the lock; busy because this process inherited it from an earlier child, once more without that.
+fn try_exclusive(file: &File, id: FileId) -> io::Result<bool> {
+    if platform::try_flock(file)? {
+        return Ok(true);
+    }
+    // Ours are none of them: there is one `Ours` of this file, and it has just this descriptor.
+    let inherited = platform::process::inherited_with_flock(id);
+    let closed = platform::close_inherited(&inherited, id, file);
+    Ok(closed > 0 && platform::try_flock(file)?)
+}
+
+/// Opens the file, making it when it is missing.
+fn open(place: &Place, owner: u32) -> Result<(File, Ours), Error> {
+    const WANTED: &str = "child's lock file";
+    let path = &place.child();
+    let io = |source| Error::io("open the child's lock file", path, source);
+    let file = match (platform::open_pid_file(path), platform::at(path)) {
+        (Ok(file), _) => file,
+        (Err(_), Ok(Some(facts))) if facts.kind != Kind::File => {
+            return Err(Error::InTheWay { path: path.clone(), what: facts.kind.words(), wanted: WANTED });
+        }
+        (Err(error), _) => return Err(io(error)),
+    };
+    let facts = platform::of(&file).map_err(io)?;
+    refuse_unless_plain(path, &facts, WANTED)?;
+    if facts.mode & 0o077 != 0 {
+        platform::make_file_private(&file); // who can open it can lock it
+    }
+    if facts.owner != owner {
+        let _ = platform::give_file_to(&file, owner); // a failure shows when that user comes
+    }
+    let ours = Ours::of(facts.id).ok_or_else(|| {
+        io(io::Error::other("this process has it already, and must drop that `ChildLock` first"))
+    })?;
+    Ok((file, ours))
+}
+
+/// The files of this kind that this process works with: whatever else is open of one of them was inherited.
+static OURS: PerProcess<Mutex<HashSet<FileId>>> = PerProcess::new();
+
+fn all_ours() -> MutexGuard<'static, HashSet<FileId>> {
+    OURS.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// That this process works with a file: once.
+#[derive(Debug)]
+struct Ours {
+    id: FileId,
+    process: u32,
+}
+
+impl Ours {
+    fn of(id: FileId) -> Option<Self> {
+        all_ours().insert(id).then(|| Self { id, process: std::process::id() })
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            all_ours().remove(&self.id);
+        }
+    }
+}

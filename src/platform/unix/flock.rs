@@ -1,0 +1,111 @@
+//! `flock(2)` on a whole file: tried, never waited for, and left to whoever inherits the descriptor.
+//!
+//! It belongs to the open file description, so that it lasts until the last copy of the descriptor is closed, in
+//! whatever process. What that is good for is said in `child_lock.rs`.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
+    sync::Arc,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    files::{FileId, id_of},
+    owned::Owned,
+};
+
+/// Where the copy for a child goes: far from the numbers that shells and programs choose, as far as the limit of
+/// descriptors allows.
+const NUMBERS: [RawFd; 4] = [1000, 200, 50, 10];
+
+/// Tries to lock it exclusively; `false`: somebody else has it. What is held already stays held.
+pub(crate) fn try_flock(file: &File) -> io::Result<bool> {
+    taken(flock(file, FlockOperation::NonBlockingLockExclusive))
+}
+
+/// Makes an exclusive lock a shared one; `false`: somebody took it in between, and it is lost.
+///
+/// flock(2): "the existing lock is first removed, and then a new lock is established".
+pub(crate) fn share_flock(file: &File) -> io::Result<bool> {
+    taken(flock(file, FlockOperation::NonBlockingLockShared))
+}
+
+fn taken(answer: rustix::io::Result<()>) -> io::Result<bool> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Closes those of these numbers that are descriptors of this file, except for `ours`; says how many.
+///
+/// They must be nobody's in this process: inherited, and unknown to whatever runs in it.
+pub(crate) fn close_inherited(numbers: &[RawFd], id: FileId, ours: &File) -> usize {
+    let is_it = |number: RawFd| {
+        // SAFETY: borrowed for one `fstat`, which fails if the number is not open.
+        let now = || id_of(unsafe { BorrowedFd::borrow_raw(number) });
+        number >= 0 && number != ours.as_raw_fd() && now().is_ok_and(|now| now == id)
+    };
+    let inherited = numbers.iter().filter(|&&number| is_it(number));
+    // SAFETY: the caller says that nothing in this process owns it.
+    inherited.map(|&number| drop(unsafe { OwnedFd::from_raw_fd(number) })).count()
+}
+
+/// Lets the program that is started keep the lock: it inherits a copy of the descriptor, under a high number.
+///
+/// It is not started when the lock was dropped before, or no descriptor is left.
+pub(crate) fn leave_to(command: &mut Command, lock: &Arc<Owned<File>>) {
+    let lock = Arc::downgrade(lock);
+    let copy = move || {
+        let lock = lock.upgrade().filter(|lock| lock.is_intact());
+        let Some(lock) = lock else { return Err(Errno::EBADF.into()) };
+        for least in NUMBERS {
+            match fcntl(lock.peek(), FcntlArg::F_DUPFD(least)) {
+                Ok(_) => return Ok(()),
+                // F_DUPFD: EINVAL is a number above the limit, EMFILE none free from there on.
+                Err(Errno::EINVAL | Errno::EMFILE) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(Errno::EMFILE.into())
+    };
+    // SAFETY: between fork and exec it counts an `Arc` up and down (never to zero: the starter has one) and makes a
+    // few system calls; it neither allocates nor locks.
+    unsafe { command.pre_exec(copy) };
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    #[test]
+    fn the_lock_lasts_as_long_as_a_child_that_was_left_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::options().write(true).open(file.path()).unwrap();
+        let lock = Arc::new(Owned::new(open()).unwrap());
+        assert!(try_flock(lock.peek()).unwrap() && share_flock(lock.peek()).unwrap());
+        let mut command = Command::new("cat");
+        leave_to(command.stdin(Stdio::piped()), &lock);
+        let mut child = command.spawn().unwrap();
+        drop(lock);
+        assert!(!try_flock(&open()).unwrap());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(try_flock(&open()).unwrap());
+        assert!(command.spawn().is_err(), "the lock was dropped: nothing is started without it");
+    }
+}

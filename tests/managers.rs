@@ -1,0 +1,77 @@
+//! Whoever starts a holder again and again: who it was, and two who replace each other in turn.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+
+#[path = "support/gateway.rs"]
+mod gateway;
+
+use std::{path::Path, process::Command};
+
+use gateway::{Place, Running};
+
+/// Starts the program again whenever it ends, as a service manager does that knows no better.
+const FOR_EVER: &str = "while :; do gateway run --replace -- sleep 1000; done";
+
+/// A shell that finds `gateway`.
+fn shell(place: &Place, script: &str) -> Running {
+    let bin = Path::new(env!("CARGO_BIN_EXE_gateway")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).env("PATH", path).env("GATEWAY_DIR", place.dir()).env_remove("GATEWAY_NAME");
+    Running::start(&mut shell)
+}
+
+fn pid_of_holder(place: &Place) -> String {
+    let status = place.finish(&["status", "--json"]).stdout;
+    status.split("\"pid\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap().to_owned()
+}
+
+#[test]
+fn history_says_who_started_each() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    holder.end();
+    let line = place.finish(&["history", "--json"]).stdout;
+    let me = incumbent::Process::this();
+    let name = format!("\"started_by\":{{\"pid\":{},\"name\":\"{}\"", me.pid, me.name);
+    assert!(line.contains(&name), "{line}");
+    assert!(!place.finish(&["history"]).stdout.contains("started_by"));
+}
+
+#[test]
+fn one_that_replaces_itself_twenty_times_is_never_slowed() {
+    let place = Place::new();
+    let mut holder = place.hold(&["run"]);
+    for _ in 0..20 {
+        let next = place.hold(&["run", "--replace"]);
+        let old = std::mem::replace(&mut holder, next).end();
+        assert_eq!(old.code(), 0);
+        assert!(!old.stderr.contains("in turn"), "{old:?}");
+    }
+}
+
+#[test]
+fn two_that_replace_each_other_in_turn_are_slowed_and_then_refused_and_one_holder_stays() {
+    let place = Place::new();
+    let both = shell(&place, &format!("({FOR_EVER}) & ({FOR_EVER}) & wait"));
+    for left in ["1 s", "2 s", "4 s"] {
+        let slowed = both.says("two replaced each other in turn");
+        assert!(slowed.ends_with(&format!("; it is left alone for {left}")), "{slowed}");
+    }
+    let refused = both.says("gateway: not taken over: two replaced each other in turn, 6 times within ");
+    let holder = pid_of_holder(&place);
+    assert!(refused.contains(&format!(": pid {holder} (gateway run --replace -- sleep 1000)")), "{refused}");
+    let mut starters: Vec<&str> = refused.split("started by sh (pid ").skip(1).collect();
+    starters.dedup_by_key(|rest| rest.split(')').next().unwrap().to_owned());
+    assert_eq!(starters.len(), 2, "{refused}");
+    // It tries again and again, and nothing changes.
+    for _ in 0..20 {
+        let again = both.says("gateway: not taken over: two replaced each other in turn, 6 times within ");
+        assert!(again.contains(&format!("pid {holder} ")), "{again}");
+    }
+    assert_eq!(pid_of_holder(&place), holder);
+    let history = place.finish(&["history", "--json"]).stdout;
+    assert_eq!(history.matches("\"end\":\"replaced\"").count(), 6, "{history}");
+    // A third is no part of it.
+    place.hold(&["run", "--replace"]);
+}
