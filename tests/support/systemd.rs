@@ -96,6 +96,11 @@ impl Systemd {
         self.gateway(args).end()
     }
 
+    /// The record of the holder.
+    pub(crate) fn record(&self) -> String {
+        self.start_in(&["cat", &format!("{STATE}/bot.json")]).end().stdout
+    }
+
     pub(crate) fn systemctl(&self, args: &[&str]) -> Ended {
         self.start_in(&[&["systemctl"], args].concat()).end()
     }
