@@ -4,7 +4,7 @@
 //! at the path and is no socket is somebody's, and is left alone. Proven by `tests/garbage.rs`, `tests/deleted.rs`.
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -25,34 +25,9 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Binds beside, listens, and renames into place. What is at the path and is no socket is left alone.
     pub(crate) fn bind(place: &Place) -> Result<Self, Error> {
-        let path = place.socket();
-        let failed = |source| Error::io("listen at", &path, source);
-        let beside = beside(&path);
-        if let Some(facts) = platform::at(&beside).map_err(failed)? {
-            if facts.kind != Kind::Socket {
-                return Err(Error::InTheWay { path: beside, what: facts.kind.words(), wanted: "socket" });
-            }
-            // Left over by a contender that was killed between the binding and the renaming; nobody reaches it.
-            std::fs::remove_file(&beside).map_err(failed)?;
-        }
-        let listener = Listener::new(platform::listen_on(&Address::Path(beside.clone())).map_err(failed)?);
-        let place_it = || {
-            if platform::effective_user() == 0 {
-                platform::give_to(&beside, place.owner()).map_err(failed)?;
-            }
-            match platform::at(&path).map_err(failed)? {
-                Some(facts) if facts.kind != Kind::Socket => {
-                    Err(Error::InTheWay { path: path.clone(), what: facts.kind.words(), wanted: "socket" })
-                }
-                _ => platform::rename_into_place(&beside, &path).map_err(failed),
-            }
-        };
-        if let Err(error) = place_it() {
-            let _ = std::fs::remove_file(&beside);
-            return Err(error);
-        }
-        let node = platform::at(&path).map_err(failed)?.map(|facts| facts.id);
-        Ok(Self { listener, node: node.ok_or_else(|| failed(ErrorKind::NotFound.into()))? })
+        let listen = |beside: &Path| platform::listen_on(&Address::Path(beside.to_owned()));
+        let (listener, node) = put_in_place(&place.socket(), place.owner(), listen)?;
+        Ok(Self { listener: Listener::new(listener), node })
     }
 
     /// Tells whether it still listens, and its path still leads to it.
@@ -60,6 +35,44 @@ impl Endpoint {
         let named = matches!(platform::at(&place.socket()), Ok(Some(facts)) if facts.id == self.node);
         named && self.listener.still_listens()
     }
+}
+
+/// Puts a socket at a path: what `bind` binds beside it is given to the owner, and renamed into place.
+pub(crate) fn put_in_place<S>(
+    path: &Path,
+    owner: u32,
+    bind: impl FnOnce(&Path) -> io::Result<S>,
+) -> Result<(S, FileId), Error> {
+    let failed = |source| Error::io("listen at", path, source);
+    let in_the_way = |path: &Path, kind: Kind| Error::InTheWay {
+        path: path.to_owned(),
+        what: kind.words(),
+        wanted: "socket",
+    };
+    let beside = beside(path);
+    if let Some(facts) = platform::at(&beside).map_err(failed)? {
+        if facts.kind != Kind::Socket {
+            return Err(in_the_way(&beside, facts.kind));
+        }
+        // Left over by a contender that was killed between the binding and the renaming; nobody reaches it.
+        std::fs::remove_file(&beside).map_err(failed)?;
+    }
+    let socket = bind(&beside).map_err(failed)?;
+    let place_it = || {
+        if platform::effective_user() == 0 {
+            platform::give_to(&beside, owner).map_err(failed)?;
+        }
+        match platform::at(path).map_err(failed)? {
+            Some(facts) if facts.kind != Kind::Socket => Err(in_the_way(path, facts.kind)),
+            _ => platform::rename_into_place(&beside, path).map_err(failed),
+        }
+    };
+    if let Err(error) = place_it() {
+        let _ = std::fs::remove_file(&beside);
+        return Err(error);
+    }
+    let node = platform::at(path).map_err(failed)?.map(|facts| facts.id);
+    Ok((socket, node.ok_or_else(|| failed(ErrorKind::NotFound.into()))?))
 }
 
 /// A name beside the final one, and no longer: the last character becomes `~`, which no instance's name has.

@@ -58,6 +58,7 @@ mod instance_id;
 mod lag;
 mod log_file;
 mod lossy;
+mod notify_path;
 mod overtime;
 mod pid_file;
 mod place;
@@ -78,6 +79,8 @@ mod visit;
 mod whole_file;
 mod won;
 
+#[doc(hidden)]
+pub use notify_path::NotifyPath;
 #[doc(hidden)]
 pub use platform::for_gateway as platform_for_gateway;
 

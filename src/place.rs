@@ -78,10 +78,19 @@ impl Place {
     /// The socket: in the directory, or, when that path is too long for an address, in the user's runtime directory
     /// under a hash of directory and name.
     pub(crate) fn socket(&self) -> PathBuf {
-        if self.plain_socket.as_os_str().len() <= platform::LONGEST_PATH {
-            return self.plain_socket.clone();
+        self.fitting(&self.plain_socket, "sock")
+    }
+
+    /// Where the holder's child says how it is; as [`Place::socket`].
+    pub(crate) fn notify(&self) -> PathBuf {
+        self.fitting(&self.dir.join(format!("{}.notify", self.name)), "notify")
+    }
+
+    fn fitting(&self, plain: &Path, end: &str) -> PathBuf {
+        if plain.as_os_str().len() <= platform::LONGEST_PATH {
+            return plain.to_owned();
         }
-        platform::runtime_dir(self.owner()).join(format!("{}.sock", &self.digest()[..24]))
+        platform::runtime_dir(self.owner()).join(format!("{}.{end}", &self.digest()[..24]))
     }
 
     /// Tells whether the socket had to go to the runtime directory.
@@ -148,7 +157,7 @@ impl Place {
 }
 
 /// Makes a directory that only its user may write to, or finds that it is one.
-fn make_safe(dir: &Path) -> Result<(), Error> {
+pub(crate) fn make_safe(dir: &Path) -> Result<(), Error> {
     let fault = |fault| Error::Directory { path: dir.to_owned(), fault };
     let system = |source: std::io::Error| {
         use std::io::ErrorKind::{NotADirectory, PermissionDenied};

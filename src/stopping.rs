@@ -122,9 +122,11 @@ impl Incumbent {
             Outcome::Refused => return Err(Error::Refused { why: Refusal::Other, note: stopping.note }),
         }
         // What it has, and a moment for the end itself: a gigabyte takes 70 ms.
-        let deadline = Instant::now() + Duration::from_millis(stopping.grace_ms.min(1 << 40)) + OVERTIME;
+        let by = |ms: u64| Instant::now() + Duration::from_millis(ms.min(1 << 40)) + OVERTIME;
+        let mut deadline = by(stopping.grace_ms);
         while let Ok(Received::Reply(reply)) = connection.receive(Some(deadline), None) {
             if let Reply::Progress(progress) = reply {
+                deadline = deadline.max(by(progress.remaining_ms)); // it may have asked for more time
                 show(&Stopping::of(progress));
             }
         }

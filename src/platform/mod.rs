@@ -24,7 +24,9 @@ pub use unix::for_gateway;
 pub(crate) use unix::plain_files::testing;
 #[cfg(unix)]
 pub(crate) use unix::{
-    Supervisor, block_signals_here, effective_user, exit_at_once,
+    Supervisor, block_signals_here,
+    datagrams::bind_datagrams,
+    effective_user, exit_at_once,
     files::{
         Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_file_private,
         make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,

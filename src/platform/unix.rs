@@ -4,6 +4,7 @@
 //! places (which variable, which directory) is made by functions of their arguments alone, so that the tests need not touch the environment.
 
 pub(crate) mod children;
+pub(crate) mod datagrams;
 pub mod detached;
 pub(crate) mod files;
 pub(crate) mod flock;

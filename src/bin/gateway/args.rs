@@ -56,6 +56,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
 pub(crate) struct Run {
     /// Ask the one that runs to stop, wait until it has, and take its place
     #[arg(long)]
@@ -75,6 +76,13 @@ pub(crate) struct Run {
     /// `1h30m`) [default: 30s, and what the one that is replaced gives itself]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) grace: Option<Duration>,
+    /// Take PROGRAM for ready only when it says so: READY=1 at `$NOTIFY_SOCKET`, as in `sd_notify(3)`
+    #[arg(long, requires = "program")]
+    pub(crate) notify: bool,
+    /// End PROGRAM with SIGABRT when it is hung: when it is ready, and says no WATCHDOG=1 (`sd_notify(3)`) for DUR (`30s`,
+    /// `2m`)
+    #[arg(long, value_name = "DUR", requires = "program", value_parser = interval)]
+    pub(crate) watchdog: Option<Duration>,
     /// Hold this instance, too, in the same directory: all of them, or none. May be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) also: Vec<String>,
@@ -208,7 +216,19 @@ pub(crate) struct History {
 
 /// A year: what is longer was a slip of the finger, and a point in time so far away cannot be reckoned with.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+/// What is shorter is over before a program can be asked whether it lives.
+const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
+
+/// A duration in which something is to happen.
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time < SHORTEST {
+        Err(format!("nothing can happen in less than {} ms", SHORTEST.as_millis()))
+    } else {
+        Ok(time)
+    }
+}
 
 /// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

@@ -10,7 +10,9 @@
 //! Signals go to all of it (`family.rs`), and after each comes SIGCONT, because a stopped program cannot end. SIGINT from
 //! the terminal has reached the child already if it is in the same group; the second one kills. SIGUSR1 and SIGUSR2 are
 //! passed to the child alone. It dies with `gateway`, however that dies (Linux). The instance is released when all of it
-//! is gone. Proven by `tests/child.rs`, `tests/descendants.rs` and `tests/job_control.rs`.
+//! is gone. What it says of itself (`told.rs`) is heard before every step: while it is stopping it can ask for more time,
+//! and one that is hung gets SIGABRT, its grace, and 134. Proven by `tests/child.rs`, `tests/descendants.rs`,
+//! `tests/job_control.rs` and `tests/notify.rs`.
 
 use std::{
     process::ExitStatus,
@@ -25,7 +27,7 @@ use tokio::{
 
 use crate::{
     args::Run,
-    background, exit,
+    exit,
     family::{self, Family},
     holders::Holders,
     messages::Printer,
@@ -34,11 +36,14 @@ use crate::{
     program::{self, How},
     signals::{Caught, Meaning, Signals},
     times::rounded,
+    told::{Heard, Told},
     words::say_error,
 };
 
 /// What a program that is not the holder's any more has to stop: every moment of it is beside its successor.
 const GRACE_OF_THE_DEPOSED: Duration = Duration::from_secs(2);
+/// What a program that is hung has to write its core, whatever its grace.
+const LONGEST_ABORT: Duration = Duration::from_secs(30);
 /// A signal that reached the child and `gateway` alike may be seen here a moment after the child's end.
 const SAME_SIGNAL: Duration = Duration::from_millis(50);
 /// How long what was killed may take to go.
@@ -73,18 +78,27 @@ enum Event {
     /// A child of this process has ended: PROGRAM, or an orphan of its.
     ChildEnded,
     Message(Message),
+    /// It has said something, or it is time to look after it.
+    Told,
 }
 
 /// Runs the program to its end. The exit code.
-pub(crate) async fn run(instance: &Instance, holders: &Holders, signals: &mut Signals, args: &Run) -> u8 {
+pub(crate) async fn run(
+    instance: &Instance,
+    holders: &Holders,
+    signals: &mut Signals,
+    args: &Run,
+    mut told: Told<'_>,
+) -> u8 {
     let locks = match predecessor::gone(holders, signals, args).await {
         Ok(locks) => locks,
         Err(code) => return code,
     };
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
     let strangers = Family::before_the_start();
-    let started = signal(SignalKind::child())
-        .and_then(|ends| program::start(instance, &args.program, how, &locks).map(|child| (ends, child)));
+    let started = signal(SignalKind::child()).and_then(|ends| {
+        program::start(instance, &args.program, how, &locks, &told).map(|child| (ends, child))
+    });
     let (ends, mut child) = match started {
         Ok(started) => started,
         Err(error) => return program::cannot_start(&args.program[0], &error),
@@ -100,17 +114,18 @@ pub(crate) async fn run(instance: &Instance, holders: &Holders, signals: &mut Si
     };
     signals.watch_suspensions(how.own_group);
     holders.set_child(Some((child.id(), &args.program)));
-    holders.ready("");
-    background::ready();
+    told.started(child.id());
     let supervisor = Supervisor {
         holders,
         family: Family::new(child.id(), how.own_group, strangers),
         ends,
         messages,
+        told,
         args,
         phase: Phase::Running,
         asked: None,
         interrupts: 0,
+        is_hung: false,
     };
     let code = supervisor.supervise(signals).await;
     holders.set_child(None);
@@ -123,12 +138,15 @@ struct Supervisor<'a> {
     family: Family,
     ends: Signal,
     messages: Option<(Messages, Printer)>,
+    told: Told<'a>,
     args: &'a Run,
     phase: Phase,
     /// The last wish to stop that was passed on.
     asked: Option<Stop>,
     /// How often Ctrl-C was pressed.
     interrupts: u32,
+    /// It was hung, and is ended for that.
+    is_hung: bool,
 }
 
 impl Supervisor<'_> {
@@ -136,6 +154,10 @@ impl Supervisor<'_> {
         loop {
             let event = self.next_event(signals).await;
             tracing::debug!(?event, phase = ?self.phase);
+            let heard = self.told.hear();
+            if !matches!(event, Event::ChildEnded) || self.family.end().is_none() {
+                self.act_upon(heard);
+            }
             self.phase = match (event, self.phase) {
                 (Event::ChildEnded, Phase::Clearing { code, killed, .. }) if self.cleared(killed) => {
                     return code;
@@ -159,13 +181,18 @@ impl Supervisor<'_> {
                 }
                 (Event::Signal(caught), phase) => self.caught(caught, phase),
                 // Nothing is left to be done but to wait; and one that runs has no grace.
-                (_, phase @ Phase::Killed { .. }) | (Event::GraceOver, phase @ Phase::Running) => phase,
+                (_, phase @ Phase::Killed { .. })
+                | (Event::Told, phase)
+                | (Event::GraceOver, phase @ Phase::Running) => phase,
+                // It asked for more time a moment before.
+                (Event::GraceOver, phase @ Phase::Stopping { by, .. }) if Instant::now() < by => phase,
                 (Event::Asked(stop), phase) => self.passed_on(stop, phase),
                 (Event::Deposed, phase @ Phase::Clearing { .. }) => phase,
                 (Event::Deposed, _) => {
                     say_error("another process holds the instance now: stopping");
                     self.family.signal(self.args.stop_signal);
                     let grace = self.args.grace().min(GRACE_OF_THE_DEPOSED);
+                    self.told.stopping(None);
                     Phase::Stopping { by: Instant::now() + grace, grace, deposed: true }
                 }
                 (Event::GraceOver, Phase::Stopping { grace, deposed, .. }) => {
@@ -214,6 +241,32 @@ impl Supervisor<'_> {
             Some(()) = self.ends.recv() => Event::ChildEnded,
             () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
             Some(message) = message => Event::Message(message),
+            // Last: whoever says much keeps nothing else waiting.
+            () = self.told.next() => Event::Told,
+        }
+    }
+
+    /// Gives it the time that it asks for while it is stopping, and ends it if it is hung.
+    fn act_upon(&mut self, heard: Heard) {
+        match (self.phase, heard) {
+            (Phase::Stopping { by, deposed: false, .. }, Heard { more_time: Some(time), .. })
+                if Instant::now() + time > by =>
+            {
+                // A later wish is sooner than what it has now, and not than what it had.
+                self.asked = self.holders.extend_grace(time);
+                self.phase = Phase::Stopping { by: Instant::now() + time, grace: time, deposed: false };
+            }
+            (Phase::Running, Heard { hung: Some(how), .. }) => {
+                let grace = self.args.grace().min(LONGEST_ABORT);
+                complain(&format!("{how}: SIGABRT, and SIGKILL after {}", text::duration(rounded(grace))));
+                self.is_hung = true;
+                self.holders.draining();
+                self.told.stopping(Some(grace));
+                self.told.note(&how);
+                self.family.signal(platform::ABORT);
+                self.phase = Phase::Stopping { by: Instant::now() + grace, grace, deposed: false };
+            }
+            _ => {}
         }
     }
 
@@ -223,6 +276,7 @@ impl Supervisor<'_> {
             self.family.spare(stop.pid());
             if !matches!(phase, Phase::Clearing { .. }) {
                 self.family.signal(self.args.stop_signal);
+                self.told.stopping(Some(grace));
                 self.say_stopping(&platform::signal_name(self.args.stop_signal), grace);
             }
         }
@@ -280,6 +334,7 @@ impl Supervisor<'_> {
         match phase {
             Phase::Running => {
                 let grace = self.args.grace();
+                self.told.stopping(None);
                 self.say_stopping(&platform::signal_name(number), grace);
                 Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
             }
@@ -307,7 +362,7 @@ impl Supervisor<'_> {
         }
         let named = family::named(&left);
         complain(&format!("ending what pid {} left behind: {named}", self.family.child()));
-        self.holders.set_note(&format!("ending what pid {} left behind: {named}", self.family.child()));
+        self.told.note(&format!("ending what pid {} left behind: {named}", self.family.child()));
         self.family.signal(self.args.stop_signal);
         let by = match phase {
             Phase::Stopping { by, .. } => by,
@@ -328,13 +383,17 @@ impl Supervisor<'_> {
     fn say_stopping(&self, signal: &str, grace: Duration) {
         let (pid, grace) = (self.family.child(), text::duration(rounded(grace)));
         complain(&format!("stopping: {signal} to pid {pid}, which has {grace}"));
-        self.holders.set_note(&format!("waiting for pid {pid} to stop"));
+        self.told.note(&format!("waiting for pid {pid} to stop"));
     }
 
     /// The exit code that says how it ended.
     async fn code(&self, status: ExitStatus, phase: Phase, signals: &mut Signals) -> u8 {
+        if matches!(phase, Phase::Running) && !self.told.was_ready() {
+            complain(&format!("pid {} ended before it was ready (READY=1)", self.family.child()));
+        }
         match (phase, platform::signal_of(status)) {
             (Phase::Stopping { deposed: true, .. } | Phase::Killed { deposed: true }, _) => exit::DEPOSED,
+            (Phase::Stopping { .. } | Phase::Killed { .. }, _) if self.is_hung => exit::HUNG,
             (Phase::Stopping { .. }, _) => exit::OK,
             (Phase::Killed { .. }, _) => exit::SIGNAL + 9,
             (Phase::Clearing { code, .. }, _) => code,

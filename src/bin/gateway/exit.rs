@@ -27,6 +27,8 @@ pub(crate) const CANNOT_RUN: u8 = 126;
 pub(crate) const NOT_FOUND: u8 = 127;
 /// `run`: PROGRAM died of signal N: this and N.
 pub(crate) const SIGNAL: u8 = 128;
+/// `run`: PROGRAM was hung, and got SIGABRT.
+pub(crate) const HUNG: u8 = SIGNAL + 6;
 
 /// The code for an error that is no outcome of a certain command.
 pub(crate) fn of(error: &Error) -> u8 {

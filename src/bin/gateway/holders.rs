@@ -103,6 +103,12 @@ impl Holders {
         self.each().for_each(|holder| holder.set_grace(grace));
     }
 
+    /// Asks for more time to stop: what was asked of them, as it is now.
+    pub(crate) fn extend_grace(&self, by: Duration) -> Option<Stop> {
+        self.each().for_each(|holder| holder.extend_grace(by));
+        self.each().filter_map(Holder::stop).min_by_key(Stop::grace)
+    }
+
     /// Sets how long after the grace their answering thread ends the process.
     pub(crate) fn set_overtime(&self, overtime: Duration, last_words: fn()) {
         self.each().for_each(|holder| holder.set_overtime(Some(overtime), last_words));

@@ -13,7 +13,8 @@ use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    background, base64, exit, holders::Holders, output::complain, signals::Signals, words::say_error,
+    background, base64, exit, holders::Holders, manager::Manager, output::complain, signals::Signals,
+    words::say_error,
 };
 
 /// `EX_IOERR` of sysexits.h: the message could not be printed.
@@ -73,16 +74,29 @@ impl Printer {
 }
 
 /// Takes messages until it is asked to stop. The exit code.
-pub(crate) async fn take(holder: &Holders, signals: &mut Signals, grace: Duration, printer: Printer) -> u8 {
+pub(crate) async fn take(
+    holder: &Holders,
+    manager: &Manager,
+    signals: &mut Signals,
+    grace: Duration,
+    printer: Printer,
+) -> u8 {
     let mut messages = holder.messages();
     let Printer { print, printed } = printer;
     holder.ready("");
     background::ready();
+    manager.ready();
     let grace = loop {
         tokio::select! {
             biased;
-            () = signals.next_stop() => break grace,
-            stop = holder.stop_requested() => break stop.grace(),
+            () = signals.next_stop() => {
+                manager.stopping(None);
+                break grace;
+            }
+            stop = holder.stop_requested() => {
+                manager.stopping(Some(stop.grace()));
+                break stop.grace();
+            }
             () = holder.deposed() => {
                 say_error("another process holds the instance now");
                 return exit::DEPOSED;

@@ -1,6 +1,7 @@
 //! Starting PROGRAM: what it is given, what it is not, and what is said when it cannot be started.
 //!
-//! It gets the name and the directory of its instance, and nothing that a service manager meant for `gateway`. Without a
+//! It gets the name and the directory of its instance, a way to say how it is (`told.rs`), and nothing that a service
+//! manager meant for `gateway`. Without a
 //! terminal it leads a process group of its own. At the terminal that controls its session it stays in the group of
 //! `gateway`, as any job of a shell does: so it can read the terminal, Ctrl-C reaches both, Ctrl-Z stops both and `fg`
 //! lets both go on. In a group of its own it would either not read, or get the Ctrl-C that `gateway` has to count.
@@ -16,7 +17,7 @@ use std::{
 
 use incumbent::{ChildLock, Instance, platform_for_gateway as platform, text};
 
-use crate::{background, exit, words::say_error};
+use crate::{background, exit, told::Told, words::say_error};
 
 /// How it is started.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,7 @@ pub(crate) fn start(
     program: &[OsString],
     how: How,
     locks: &[ChildLock],
+    told: &Told<'_>,
 ) -> io::Result<Child> {
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
@@ -43,6 +45,7 @@ pub(crate) fn start(
         command.env_remove(name);
     }
     command.env_remove(background::VARIABLE);
+    told.tell_how(&mut command);
     if how.own_group {
         command.process_group(0);
     }

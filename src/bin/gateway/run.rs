@@ -16,12 +16,16 @@ use crate::{
     args::{IfRunning, Run, Which},
     background, child, detach, exit,
     holders::{self, Holders, InTheWay},
+    manager::Manager,
     messages::{self, Printer},
+    notify::Notify,
     output::complain,
     queue::{self, Patience},
     send,
     signals::{self, Signals},
-    starts, takeover, words,
+    starts, takeover,
+    told::Told,
+    words,
 };
 
 /// What PROGRAM's end may take beyond its grace, when it was killed, before the answering thread ends all of it.
@@ -138,15 +142,21 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
         holders.set_overtime(OVERTIME, || {
             complain("gateway: did not end within the grace: ended by its answering thread");
         });
+        let manager = Manager::from_env();
+        let notify = if args.program.is_empty() { None } else { Notify::for_child(instance, args)? };
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         complain(&holding(instance, dir, &holders));
         if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
             return Ok(code);
         }
-        Ok(match printer {
-            Some(printer) => messages::take(&holders, &mut signals, args.grace(), printer).await,
-            None => child::run(instance, &holders, &mut signals, args).await,
-        })
+        let code = if let Some(printer) = printer {
+            messages::take(&holders, &manager, &mut signals, args.grace(), printer).await
+        } else {
+            let told = Told::new(&holders, &manager, notify, args);
+            child::run(instance, &holders, &mut signals, args, told).await
+        };
+        manager.told().await;
+        Ok(code)
     })?;
     let code = if code == exit::OK && holders.were_left_alone() {
         complain("the one that asked for the place has gone: nobody runs now");

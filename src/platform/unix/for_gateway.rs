@@ -19,7 +19,18 @@ use rustix::{
     io::Errno,
 };
 
-pub use super::detached;
+pub use super::{
+    datagrams::{Datagram, connect_datagrams, receive_datagram},
+    detached,
+};
+
+/// Microseconds on the clock that systemd reads too: `CLOCK_MONOTONIC` (`sd_notify(3)`, `MONOTONIC_USEC`).
+#[must_use]
+pub fn monotonic_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let us = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
+    u64::try_from(us).unwrap_or(0)
+}
 
 /// Has the kernel kill the program as soon as the thread that starts it has ended, however it ends.
 ///
@@ -84,6 +95,9 @@ pub fn has_descriptors_left(count: usize) -> io::Result<()> {
         (0..count).map(|_| std::fs::File::open("/dev/null")).collect();
     opened.map(drop)
 }
+
+/// The signal that ends a program with a core.
+pub const ABORT: i32 = libc::SIGABRT;
 
 /// The signal that lets a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;

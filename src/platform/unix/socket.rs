@@ -50,7 +50,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    fn to_unix(&self) -> io::Result<UnixAddr> {
+    pub(super) fn to_unix(&self) -> io::Result<UnixAddr> {
         match self {
             Self::Path(path) => Ok(UnixAddr::new(path.as_path())?),
             #[cfg(target_os = "linux")]
@@ -62,35 +62,45 @@ impl Address {
 }
 
 fn new_socket() -> io::Result<OwnedFd> {
+    make_socket(|flags| socket(AddressFamily::Unix, SockType::Stream, flags, None))
+}
+
+/// Makes a socket that does not block, and that no program started from here gets.
+pub(super) fn make_socket(make: impl FnOnce(SockFlag) -> nix::Result<OwnedFd>) -> io::Result<OwnedFd> {
     #[cfg(target_os = "macos")]
     {
-        let made = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
+        let made = make(SockFlag::empty())?;
         rustix::io::fcntl_setfd(&made, rustix::io::FdFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&made, true)?;
         Ok(made)
     }
     #[cfg(not(target_os = "macos"))]
     {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        Ok(socket(AddressFamily::Unix, SockType::Stream, flags, None)?)
+        Ok(make(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?)
     }
+}
+
+/// Binds a new socket; a path is private to its user before anything can be sent there.
+pub(super) fn bind_privately(made: &OwnedFd, address: &Address) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // Linux gives the node the mode of the unbound socket, less the umask: nothing is done by path then, where root
+    // could be led to another file in a user's directory.
+    #[cfg(target_os = "linux")]
+    rustix::fs::fchmod(made, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+    bind(made.as_raw_fd(), &address.to_unix()?)?;
+    #[cfg(not(target_os = "linux"))]
+    if let Address::Path(path) = address {
+        super::files::make_private(path)?;
+    }
+    Ok(())
 }
 
 /// Binds and listens; the socket does not block. The path must be free.
 ///
 /// A path is made private before it listens: nobody else may connect, not for an instant.
 pub(crate) fn listen_on(address: &Address) -> io::Result<Owned<UnixListener>> {
-    use std::os::fd::AsRawFd;
     let made = new_socket()?;
-    // Linux gives the node the mode of the unbound socket, less the umask: nothing is done by path then, where root
-    // could be led to another file in a user's directory.
-    #[cfg(target_os = "linux")]
-    rustix::fs::fchmod(&made, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
-    bind(made.as_raw_fd(), &address.to_unix()?)?;
-    #[cfg(not(target_os = "linux"))]
-    if let Address::Path(path) = address {
-        super::files::make_private(path)?;
-    }
+    bind_privately(&made, address)?;
     listen(&made, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
     Owned::new(UnixListener::from(made))
 }

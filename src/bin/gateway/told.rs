@@ -1,0 +1,259 @@
+//! What the child has said of itself, and what that makes of the holders: its state, its note, and what the manager is told.
+//!
+//! | it says | then |
+//! | --- | --- |
+//! | `READY=1` | ready (with `--notify`; else it is since it was started); a reload is over |
+//! | `STATUS=…` | the note |
+//! | `RELOADING=1` | the note is `reloading`, unless it gives another, until it is ready again |
+//! | `STOPPING=1` | draining; from now on it is watched by its grace |
+//! | `EXTEND_TIMEOUT_USEC=n` | passed on; while it is stopping it has that time, if less is left |
+//! | `WATCHDOG=1`, `trigger`, `WATCHDOG_USEC=n` | it lives; it is hung; how often it will say so |
+//! | `MAINPID=n` | a warning: `gateway` looks after the process that it started |
+//!
+//! It is heard before anything is judged. Proven by `tests/notify.rs`.
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use incumbent::text;
+use tokio::time::sleep_until;
+
+use crate::{
+    args::Run,
+    background,
+    holders::Holders,
+    manager::Manager,
+    notify::Notify,
+    output::complain,
+    said::{Phase, Said},
+    watchdog::Watchdog,
+};
+
+/// Between two looks whether the path to us is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a child has said.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    holders: &'a Holders,
+    manager: &'a Manager,
+    notify: Option<Notify>,
+    next_look: Instant,
+    pid: u32,
+    grace: Duration,
+    /// `--notify`: it is ready only when it says so.
+    waits: bool,
+    /// `--watchdog`, or what the child said since.
+    interval: Option<Duration>,
+    watchdog: Option<Watchdog>,
+    come: Come,
+    /// The last status, and what is shown of it.
+    status: String,
+    note: String,
+    /// That `MAINPID=` is ignored was said.
+    has_warned: bool,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Come {
+    is_ready: bool,
+    is_reloading: bool,
+    /// By itself, or because it was asked to.
+    is_stopping: bool,
+}
+
+/// What was heard that somebody has to act upon.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// It needs so much time from now.
+    pub(crate) more_time: Option<Duration>,
+    /// It is hung, and how that shows.
+    pub(crate) hung: Option<String>,
+}
+
+impl<'a> Told<'a> {
+    /// Of a child that is about to be started.
+    pub(crate) fn new(
+        holders: &'a Holders,
+        manager: &'a Manager,
+        notify: Option<Notify>,
+        args: &Run,
+    ) -> Self {
+        let next_look = Instant::now() + LOOK;
+        Self {
+            holders,
+            manager,
+            notify,
+            next_look,
+            pid: 0,
+            grace: args.grace(),
+            interval: args.watchdog,
+            waits: args.notify,
+            watchdog: None,
+            come: Come::default(),
+            status: String::new(),
+            note: String::new(),
+            has_warned: false,
+        }
+    }
+
+    /// Puts into its environment what it needs to say something, in place of what was meant for us.
+    ///
+    /// What was said before its start was said by another: by what a predecessor left behind, under the same path.
+    pub(crate) fn tell_how(&self, command: &mut Command) {
+        if let Some(notify) = &self.notify {
+            notify.forget();
+            command.env("NOTIFY_SOCKET", notify.path());
+        }
+        if let Some(interval) = self.interval {
+            command.env("WATCHDOG_USEC", interval.as_micros().to_string());
+        }
+    }
+
+    /// It was started.
+    pub(crate) fn started(&mut self, pid: u32) {
+        self.pid = pid;
+        if !self.waits {
+            self.ready();
+            self.show_ready();
+        }
+    }
+
+    /// Whether it has been ready.
+    pub(crate) fn was_ready(&self) -> bool {
+        self.come.is_ready
+    }
+
+    /// It is asked to stop: the watching is left to the grace. With a grace: the manager did not ask for it.
+    pub(crate) fn stopping(&mut self, grace: Option<Duration>) {
+        self.come.is_stopping = true;
+        self.watchdog = None;
+        self.manager.stopping(grace);
+    }
+
+    /// What is said of it while it is stopping; what it says itself comes in its place.
+    pub(crate) fn note(&self, note: &str) {
+        self.holders.set_note(note);
+        self.manager.status(note);
+    }
+
+    /// Waits until there is something to hear, or to look after. Cancel safe.
+    pub(crate) async fn next(&self) {
+        let Some(notify) = &self.notify else { return std::future::pending().await };
+        let look = self.watchdog.map_or(self.next_look, |dog| dog.next_look().min(self.next_look));
+        tokio::select! {
+            () = notify.readable() => {}
+            () = sleep_until(look.into()) => {}
+        }
+    }
+
+    /// Hears what it has said since, shows it, and only then looks whether it has been silent for too long.
+    pub(crate) fn hear(&mut self) -> Heard {
+        let mut heard = Heard::default();
+        let now = Instant::now();
+        let said = self.notify.as_ref().map(Notify::take).unwrap_or_default();
+        self.show(said, now, &mut heard);
+        if now >= self.next_look {
+            self.next_look = now + LOOK;
+            let is_heard = self.notify.as_mut().is_none_or(Notify::mend);
+            if let Some(dog) = self.watchdog.as_mut().filter(|_| !is_heard) {
+                dog.feed(now); // nobody could have heard it
+            }
+        }
+        if let Some(dog) = self.watchdog.as_mut().filter(|_| heard.hung.is_none()) {
+            if dog.is_over(now) {
+                let silent = text::duration(dog.interval());
+                heard.hung = Some(format!("pid {} is hung: no WATCHDOG=1 for {silent}", self.pid));
+            }
+        }
+        if heard.hung.is_some() {
+            self.watchdog = None;
+        }
+        heard
+    }
+
+    fn show(&mut self, said: Vec<Said>, now: Instant, heard: &mut Heard) {
+        let before = self.come;
+        let noted = self.note.clone();
+        for said in said {
+            self.take(said, now, heard);
+        }
+        if self.come.is_stopping && !before.is_stopping {
+            self.holders.draining();
+            self.manager.stopping(None);
+        }
+        if self.come.is_ready && !before.is_ready || before.is_reloading && !self.come.is_reloading {
+            self.show_ready();
+        } else if self.come.is_reloading && !before.is_reloading {
+            self.manager.reloading();
+        }
+        if self.note != noted {
+            self.note(&self.note);
+        }
+        if let Some(time) = heard.more_time {
+            self.manager.more_time(time);
+        }
+    }
+
+    fn take(&mut self, said: Said, now: Instant, heard: &mut Heard) {
+        match said.phase {
+            Some(Phase::Ready) => self.ready(),
+            Some(Phase::Reloading) => {
+                self.come.is_reloading = true;
+                "reloading".clone_into(&mut self.note);
+            }
+            Some(Phase::Stopping) if !self.come.is_stopping => {
+                self.come.is_stopping = true;
+                let grace = |dog: Watchdog| Watchdog::new(self.grace.max(dog.interval()), now);
+                self.watchdog = self.watchdog.map(grace);
+            }
+            Some(Phase::Stopping) | None => {}
+        }
+        if let Some(status) = said.status {
+            self.note.clone_from(&status);
+            self.status = status;
+        }
+        if let Some(interval) = said.interval {
+            self.interval = Some(interval).filter(|interval| !interval.is_zero());
+            self.watch(now);
+        }
+        if let Some(dog) = self.watchdog.as_mut().filter(|_| said.is_alive) {
+            dog.feed(now);
+        }
+        if said.is_hung {
+            heard.hung = Some(format!("pid {} says that it is hung (WATCHDOG=trigger)", self.pid));
+        }
+        heard.more_time = heard.more_time.max(said.more_time);
+        if let Some(other) = said.main_pid.filter(|pid| *pid != self.pid && !self.has_warned) {
+            self.has_warned = true;
+            let own = self.pid;
+            complain(&format!("warning: MAINPID={other} is ignored: pid {own} is what was started here"));
+        }
+    }
+
+    fn ready(&mut self) {
+        self.come.is_reloading = false;
+        self.note.clone_from(&self.status);
+        if !self.come.is_ready {
+            self.come.is_ready = true;
+            self.watch(Instant::now());
+        }
+    }
+
+    fn show_ready(&self) {
+        if !self.come.is_stopping {
+            self.holders.ready(&self.note);
+            background::ready();
+        }
+        self.manager.ready();
+    }
+
+    /// Begins to watch it, if it is to be watched and can be.
+    fn watch(&mut self, now: Instant) {
+        let is_watched = self.come.is_ready && !self.come.is_stopping;
+        self.watchdog = self.interval.filter(|_| is_watched).map(|interval| Watchdog::new(interval, now));
+    }
+}
