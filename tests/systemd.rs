@@ -116,7 +116,7 @@ fn a_program_that_says_when_it_is_ready_is_waited_for() {
         systemd.start_in(&["sh", "-c", "exec 3> /run/there; systemctl show gateway@bot -P ActiveState"]);
     assert_eq!(wrote.end().stdout, "activating\n");
     assert_eq!(starting.end().code(), 0);
-    assert_eq!(systemd.property(UNIT, "StatusText"), "connected");
+    systemd.until(UNIT, "StatusText", |text| text == "connected");
     assert_eq!(systemd.property(UNIT, "WatchdogUSec"), "1min");
 }
 
