@@ -104,6 +104,23 @@ fn a_second_unit_of_the_same_instance_is_told_and_not_started_again() {
 }
 
 #[test]
+fn a_program_that_says_when_it_is_ready_is_waited_for() {
+    let waits = "PROGRAM=sh -c 'cat /run/there && systemd-notify --ready --status=connected && exec sleep 1000'\" \
+                 \"OPTIONS=--notify";
+    let unit = installed().replace("PROGRAM=sleep 1000", waits);
+    let Some(systemd) = Systemd::start(&[("gateway@.service", &unit)]) else { return };
+    assert_eq!(systemd.start_in(&["mkfifo", "/run/there"]).end().code(), 0);
+    let starting = systemd.start_in(&["systemctl", "start", UNIT]);
+    // Before it has read this it cannot be ready.
+    let wrote =
+        systemd.start_in(&["sh", "-c", "exec 3> /run/there; systemctl show gateway@bot -P ActiveState"]);
+    assert_eq!(wrote.end().stdout, "activating\n");
+    assert_eq!(starting.end().code(), 0);
+    systemd.until(UNIT, "StatusText", |text| text == "connected");
+    assert_eq!(systemd.property(UNIT, "WatchdogUSec"), "1min");
+}
+
+#[test]
 fn what_program_leaves_behind_is_gone_with_its_unit() {
     let leaves = "PROGRAM=sh -c 'setsid sleep 1001 < /run/there & exec sleep 1000'";
     let unit = installed().replace("PROGRAM=sleep 1000", leaves);

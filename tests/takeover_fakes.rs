@@ -73,7 +73,7 @@ fn fake(dir: &Path, how: &str) {
                         "goes" | "refuses" => {
                             let reply = Reply::Stopping(said(Outcome::Acknowledged, ""));
                             stream.write_all(&reply.encode_as(NEWER).unwrap()).unwrap();
-                            std::process::exit(0);
+                            return;
                         }
                         _ => Reply::Stopping(said(Outcome::Acknowledged, "")),
                     }
