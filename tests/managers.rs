@@ -32,7 +32,8 @@ fn the_record_says_who_started_it() {
     let holder = place.hold(&["run"]);
     assert_eq!(place.finish(&["stop"]).code(), 0);
     holder.end();
-    let line = std::fs::read_to_string(place.dir().join("gateway.json")).unwrap();
+    let record = std::fs::read_to_string(place.dir().join("gateway.json")).unwrap();
+    let line: String = record.split_whitespace().collect();
     let me = incumbent::Process::this();
     let name = format!("\"started_by\":{{\"pid\":{},\"name\":\"{}\"", me.pid, me.name);
     assert!(line.contains(&name), "{line}");
