@@ -89,6 +89,7 @@ pub(crate) async fn run(
     signals: &mut Signals,
     args: &Run,
     mut told: Told<'_>,
+    inbox: Option<Messages>,
 ) -> u8 {
     let locks = match predecessor::gone(holders, signals, args).await {
         Ok(locks) => locks,
@@ -104,14 +105,10 @@ pub(crate) async fn run(
         Err(error) => return program::cannot_start(&args.program[0], &error),
     };
     drop(locks); // the child and what it starts have them now
-    let messages = child.stdin.take().map(|stdin| (holders.messages(), Printer::on(stdin)));
-    let messages = match messages.map(|(messages, printer)| Ok((messages, printer?))).transpose() {
-        Ok(messages) => messages,
-        Err(error) => {
-            complain(&format!("warning: it gets no messages: {}", text::system_words(&error)));
-            None
-        }
-    };
+    let printer = child.stdin.take().map(Printer::on).transpose().unwrap_or_else(|error| {
+        complain(&format!("warning: it gets no messages: {}", text::system_words(&error)));
+        None
+    });
     signals.watch_suspensions(how.own_group);
     holders.set_child(Some((child.id(), &args.program)));
     told.started(child.id());
@@ -119,7 +116,7 @@ pub(crate) async fn run(
         holders,
         family: Family::new(child.id(), how.own_group, strangers),
         ends,
-        messages,
+        messages: inbox.zip(printer),
         told,
         args,
         phase: Phase::Running,
