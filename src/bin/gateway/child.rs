@@ -96,6 +96,7 @@ pub(crate) async fn run(
         Err(code) => return code,
     };
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
+    signals.watch_suspensions(how.own_group);
     let strangers = Family::before_the_start();
     let started = signal(SignalKind::child()).and_then(|ends| {
         program::start(instance, &args.program, how, &locks, &told).map(|child| (ends, child))
@@ -109,7 +110,6 @@ pub(crate) async fn run(
         complain(&format!("warning: it gets no messages: {}", text::system_words(&error)));
         None
     });
-    signals.watch_suspensions(how.own_group);
     holders.set_child(Some((child.id(), &args.program)));
     told.started(child.id());
     let supervisor = Supervisor {
