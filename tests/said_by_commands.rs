@@ -386,7 +386,7 @@ fn the_man_page_tells_what_is_so() {
     let dir = directory();
     let (_, page, _) = told(&mut gateway(dir.path(), &["man"]));
     for part in
-        ["\n70\t", "\n74\t", "\n79\t", "\n130\t", "[\\fB\\-\\-grace\\fR \\fIDUR\\fR]", "|\\fB\\-\\-gone\\fR"]
+        ["\n70\n", "\n74\n", "\n79\n", "\n130\n", "[\\fB\\-\\-grace\\fR \\fIDUR\\fR]", "|\\fB\\-\\-gone\\fR"]
     {
         assert!(page.contains(part), "{part}");
     }

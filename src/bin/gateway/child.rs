@@ -380,7 +380,7 @@ impl Supervisor<'_> {
     fn say_stopping(&self, signal: &str, grace: Duration) {
         let (pid, grace) = (self.family.child(), text::duration(rounded(grace)));
         complain(&format!("stopping: {signal} to pid {pid}, which has {grace}"));
-        self.told.note(&format!("waiting for pid {pid} to stop"));
+        self.told.note(&format!("pid {pid} has yet to stop"));
     }
 
     /// The exit code that says how it ended.
