@@ -52,6 +52,38 @@ fn a_deaf_daemon_is_gone_after_a_stop_before_the_instance_is_free() {
     assert_eq!(holder.end().code(), 0, "PROGRAM itself stopped when it was asked");
 }
 
+/// Four chains of processes: each starts the next one and ends, a moment later, in a session of its own and deaf.
+const CHAINS: &str = "import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for _ in range(4):
+    if os.fork() == 0:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+            time.sleep(0.002)
+        os._exit(0)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+print('chains', flush=True)
+time.sleep(1000)";
+
+#[test]
+fn what_ends_before_it_can_be_looked_at_and_has_started_the_next_is_not_left_behind() {
+    let place = Place::new();
+    let holder = python(&place, &["--grace", "200ms"], CHAINS);
+    holder.prints("chains");
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    // It ends when nobody has its output any more.
+    let ended = holder.end();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.stderr.contains("left behind") && ended.stderr.contains("killed"), "{ended:?}");
+    let began = std::time::Instant::now();
+    let next = place.finish(&["run", "--", "true"]);
+    assert_eq!(next.code(), 0, "{next:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(1), "{next:?}");
+}
+
 #[test]
 fn deaf_children_of_deaf_shells_are_killed_after_the_grace() {
     let place = Place::new();

@@ -1,10 +1,10 @@
 //! `run --replace` on the built program: who is asked, who waits, who is told what, and with which code each ends.
-#![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
 
-use std::{path::PathBuf, process::Command};
+use std::{os::unix::process::ExitStatusExt as _, path::PathBuf, process::Command};
 
 use gateway::{Place, Running, is_there};
 use nix::sys::signal::Signal;
@@ -177,4 +177,28 @@ fn a_replacement_without_a_holder_is_an_ordinary_start() {
     let first = place.hold(&["run", "--replace"]);
     first.kill();
     place.hold(&["run", "--replace"]);
+}
+
+/// Traces every thread of a process, and takes no note of their ends.
+const DEBUGGER: &str = "import ctypes, os, sys, time
+libc, pid = ctypes.CDLL(None, use_errno=True), sys.argv[1]
+failed = [libc.ptrace(0x4206, int(thread), 0, 0) for thread in os.listdir(f'/proc/{pid}/task')]
+failed += [libc.ptrace(0x4207, int(thread), 0, 0) for thread in os.listdir(f'/proc/{pid}/task')]
+print('attached' if not any(failed) else 'refused', flush=True)
+time.sleep(1000)";
+
+#[test]
+fn a_killed_holder_whose_debugger_keeps_its_end_back_is_succeeded_at_once() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let debugger = Running::start(Command::new("python3").args(["-c", DEBUGGER, &holder.pid().to_string()]));
+    if debugger.prints("") == "refused" {
+        eprintln!("left out: a process may not trace its sibling here");
+        return;
+    }
+    let forced = place.start(&["run", "--replace", "--force", "--grace", "10ms"]);
+    forced.says("ending pid ");
+    forced.says("holding ");
+    debugger.kill();
+    assert_eq!(holder.end().status.signal(), Some(Signal::SIGKILL as i32));
 }

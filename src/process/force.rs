@@ -8,8 +8,8 @@
 //! 4. Ask again. It must be the same pid, so the handle's process owned the lock after the handle was opened.
 //! 5. The process itself must show the lock (Linux: `/proc/PID/fdinfo`).
 //! 6. Terminate, and continue it if it is stopped; in this order, so that it does no more work of its own. Wait up to the grace.
-//! 7. Still there: ask again. It has let go of the lock: it may live. Else kill, and wait again. Even that may be in vain, as long as it is
-//!    frozen or in the kernel.
+//! 7. Still there: ask again. It has let go of the lock: it may live. Else kill, and wait again, for its end or for the lock: the end of one
+//!    that is traced may be kept back by its debugger. Even that may be in vain, as long as it is frozen or in the kernel.
 //!
 //! It doesn't find out whether the file system is remote (then the lock's owner may be a number on another machine); its caller must.
 //! The tests below end, spare and refuse real processes.
@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 use super::{Process, ProcessHandle, Signal};
 use crate::platform::process::may_signal;
+
+/// After a kill it is asked so often whether the lock is still owned.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Who has a lock, as the kernel answers (`F_GETLK`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub(crate) enum Forced {
 
 /// Ends the owner of a lock: politely, and after `grace` by force, which gets `kill_wait`.
 ///
-/// Blocks for at most the two together. `owner` asks the kernel who has the lock, three times at most; `holds_lock` whether the process with
+/// Blocks for at most the two together. `owner` asks the kernel who has the lock; `holds_lock` whether the process with
 /// this pid shows it, once.
 ///
 /// # Errors
@@ -112,7 +115,19 @@ pub(crate) fn force_end(
     if let Some(outcome) = send(&handle, Signal::Kill)? {
         return Ok(outcome);
     }
-    Ok(if handle.wait_ended(after(kill_wait)) { Forced::Ended } else { Forced::KilledNotGone })
+    let deadline = after(kill_wait);
+    loop {
+        if handle.wait_ended(deadline.min(after(LOOK))) {
+            return Ok(Forced::Ended);
+        }
+        // A debugger may keep what is left of it for as long as it likes: the lock has gone all the same.
+        if owner()? == LockOwner::None {
+            return Ok(Forced::Gone);
+        }
+        if Instant::now() >= deadline {
+            return Ok(Forced::KilledNotGone);
+        }
+    }
 }
 
 fn refused(why: impl Into<String>) -> Forced {

@@ -61,7 +61,8 @@ pub(crate) struct Run {
     /// Ask the one that runs to stop, wait until it has, and take its place
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Wait until the instance is free, at most DUR (`30s`, `5m`, `1h30m`) [default: for ever]
+    /// Wait until the instance is free, at most DUR (`30s`, `5m`, `1h30m`) [default: for ever]; with --replace that is how
+    /// long others in the way are waited for, and the one that is replaced has its grace beyond it
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
     #[allow(clippy::option_option)] // not at all, for ever, at most so long: as clap says it
     pub(crate) wait: Option<Option<Duration>>,
@@ -89,7 +90,8 @@ pub(crate) struct Run {
     /// The signal that asks PROGRAM to stop, by name or number (`TERM`, `INT`, `QUIT`)
     #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = stop_signal)]
     pub(crate) stop_signal: i32,
-    /// Hand messages (`gateway send`) to PROGRAM, as JSON lines on its standard input
+    /// Hand messages (`gateway send`) to PROGRAM, as JSON lines on its standard input; each is answered 0 when it is
+    /// written, whether PROGRAM reads it or not
     #[arg(long, value_name = "WHERE", requires = "program")]
     pub(crate) messages: Option<MessagesTo>,
     /// Return when it is ready, and leave it in the background; its output goes to NAME.log unless it is redirected to a

@@ -194,6 +194,7 @@ impl Supervisor<'_> {
                 }
                 (Event::GraceOver, Phase::Stopping { grace, deposed, .. }) => {
                     let grace = text::duration(rounded(grace));
+                    self.holders.overran();
                     self.kill(&format!("did not stop within {grace}"), deposed)
                 }
                 (Event::GraceOver, Phase::Clearing { code, killed: false, .. }) => {
@@ -341,7 +342,6 @@ impl Supervisor<'_> {
 
     fn kill(&mut self, why: &str, deposed: bool) -> Phase {
         self.family.kill();
-        self.holders.overran();
         complain(&format!("pid {} {why}: it was killed", self.family.child()));
         Phase::Killed { deposed }
     }
@@ -349,7 +349,7 @@ impl Supervisor<'_> {
     /// After the child's end: ends what it left behind; none: nothing is left.
     fn clear(&mut self, code: u8, phase: Phase) -> Option<Phase> {
         let left = self.family.left();
-        if left.is_empty() {
+        if self.family.is_gone(&left) {
             return None;
         }
         self.holders.draining();
@@ -371,10 +371,11 @@ impl Supervisor<'_> {
     /// Whether nothing is left now. What was forked meanwhile is killed, too, if that is where it stands.
     fn cleared(&mut self, killed: bool) -> bool {
         let left = self.family.left();
-        if killed && !left.is_empty() {
+        let is_gone = self.family.is_gone(&left);
+        if killed && !is_gone {
             self.family.kill();
         }
-        left.is_empty()
+        is_gone
     }
 
     fn say_stopping(&self, signal: &str, grace: Duration) {

@@ -24,14 +24,14 @@ use incumbent::{
     text,
 };
 
-use crate::{background, exit, news::News, output::complain, spinner::Spinner, words::say_error};
+use crate::{args::Run, background, exit, news::News, output::complain, spinner::Spinner, words::say_error};
 
 /// So much of the output of a program that ended too soon is looked at, and so many lines of it shown.
 const END_OF_LOG: usize = 8 * 1024;
 const LAST_LINES: usize = 10;
 
 /// Runs the same command in the background, and returns when it is ready or has ended.
-pub(crate) fn start(instance: &Instance) -> Result<u8, Error> {
+pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
     let began = Instant::now();
     let failed = |source| Error::Io { doing: "start the background process for", path: dir.into(), source };
@@ -50,7 +50,7 @@ pub(crate) fn start(instance: &Instance) -> Result<u8, Error> {
             News::Won => has_log = background::goes_to_log() != (false, false),
             News::Ready => {
                 drop(waiting);
-                complain(&started(instance, child.id(), began, has_log)?);
+                complain(&started(instance, args, child.id(), began, has_log)?);
                 return Ok(exit::OK);
             }
         }
@@ -74,14 +74,22 @@ fn spawn() -> std::io::Result<(Child, UnixStream)> {
     command.spawn().map(|child| (child, ours))
 }
 
-fn started(instance: &Instance, pid: u32, began: Instant, has_log: bool) -> Result<String, Error> {
+fn started(
+    instance: &Instance,
+    args: &Run,
+    pid: u32,
+    began: Instant,
+    has_log: bool,
+) -> Result<String, Error> {
     let took = text::duration(began.elapsed());
+    // Of a program that says nothing it is only known that it has been started.
+    let ready = if args.program.is_empty() || args.notify { "ready" } else { "running" };
     let output = if has_log {
         format!("; output in {}", text::shown_path(&instance.log_path()?))
     } else {
         String::new()
     };
-    Ok(format!("started `{}` in the background: pid {pid}, ready after {took}{output}", instance.name()))
+    Ok(format!("started `{}` in the background: pid {pid}, {ready} after {took}{output}", instance.name()))
 }
 
 /// It ended before it was ready. What `gateway` had to say of that was said already; PROGRAM's words are in the log.

@@ -109,6 +109,14 @@ impl Family {
         }
     }
 
+    /// Whether nothing is left, after a look that saw these. What forks and ends faster than it can be looked at is a child
+    /// of this process all the same, as every orphan is.
+    pub(crate) fn is_gone(&self, left: &[Descendant]) -> bool {
+        let has_strangers =
+            || pids(&platform::descendants(&[])).iter().any(|pid| self.strangers.contains(pid));
+        left.is_empty() && (!platform::reap_others(None) || has_strangers())
+    }
+
     /// What is left of it after the child has ended, which is reaped now.
     pub(crate) fn left(&mut self) -> Vec<Descendant> {
         if !self.is_reaped {
@@ -131,6 +139,9 @@ fn pids(descendants: &[Descendant]) -> Vec<u32> {
 /// Some processes by number and name; not all, if they are many.
 pub(crate) fn named(some: &[Descendant]) -> String {
     const SHOWN: usize = 3;
+    if some.is_empty() {
+        return "processes that start each other and end at once".to_owned();
+    }
     let mut words: Vec<String> = some
         .iter()
         .take(SHOWN)

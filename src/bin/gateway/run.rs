@@ -37,7 +37,7 @@ pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
     let instances = holders::together(which, &args.also)?;
     let instance = crate::instance(which)?;
     if args.detach && !background::join(&instance)? {
-        return detach::start(&instance);
+        return detach::start(&instance, &args);
     }
     let mut patience = args.wait.map(|limit| Patience::new(&instance, limit));
     loop {
