@@ -218,21 +218,23 @@ while True:
     time.sleep(0.05)
     n += 1
     tell(f'lived {n}')";
-    let holder = hold(&place, &["--watchdog", "500ms"], does);
+    let holder = hold(&place, &["--watchdog", "1500ms"], does);
     let lived = |n: u32| holder.prints(&format!("lived {n}"));
     let child = pid_of(holder.prints("").parse().unwrap());
     lived(3);
     holder.stop();
-    lived(30); // three intervals
+    lived(40); // longer than the interval
     holder.signal(Signal::SIGCONT);
     lived(60);
-    // Both are stopped, as by Ctrl-Z, for longer than the interval; what has waited is read by then.
-    holder.stop();
+    // Both are stopped, as by Ctrl-Z, for longer than the interval; the child first, so that nothing of it waits unread.
     kill(child, Signal::SIGSTOP).unwrap();
-    assert_eq!(place.finish(&["ping", "-c", "1", "--timeout", "1200ms"]).code(), 4);
+    assert_eq!(place.finish(&["ping", "-c", "1"]).code(), 0);
+    holder.stop();
+    assert_eq!(place.finish(&["ping", "-c", "1", "--timeout", "2500ms"]).code(), 4);
     holder.signal(Signal::SIGCONT);
+    assert_eq!(place.finish(&["ping", "-c", "3", "-i", "100ms"]).code(), 0);
     kill(child, Signal::SIGCONT).unwrap();
-    lived(90);
+    lived(100);
     assert_eq!(place.finish(&["stop"]).code(), 0);
     assert_eq!(holder.end().code(), 0);
 }
