@@ -9,7 +9,13 @@ mod program;
 #[path = "support/users.rs"]
 mod users;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::{fs::MetadataExt as _, process::ExitStatusExt as _},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use gateway::{Place, Running, is_there, pid_of};
 use incumbent::{ChildLockOptions, Error, Process, ProcessState};
@@ -353,7 +359,7 @@ fn a_child_is_not_found_by_a_number_that_another_has_now() {
 }
 
 #[test]
-fn the_lock_is_taken_once_and_only_by_a_holder() {
+fn the_lock_is_taken_once_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let options = ChildLockOptions::default().grace(Duration::from_secs(3600));
     let mut holder = won(instance(dir.path()).claim_blocking());
@@ -369,19 +375,40 @@ fn the_lock_is_taken_once_and_only_by_a_holder() {
     drop(runtime.block_on(holder.child_lock(options.clone(), |_| {})).unwrap());
     let unknown = holder.child_lock_blocking(&options.clone().stop_signal(4242), |_| {}).unwrap_err();
     assert!(matches!(unknown, Error::Io { .. }), "{unknown}");
+}
 
+#[test]
+fn the_lock_is_shown_with_who_keeps_it_and_lasts_as_long_as_they_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = ChildLockOptions::default().grace(Duration::from_millis(50));
+    let holder = won(instance(dir.path()).claim_blocking());
     let mut keeper = {
         let lock = holder.child_lock_blocking(&options, |_| {}).unwrap();
-        let mut command = Command::new("sleep");
-        lock.pass_to(command.arg("1000"));
-        command.spawn().unwrap()
+        let mut command = Command::new("sh");
+        lock.pass_to(command.args(["-c", "trap '' TERM; echo ready; exec sleep 1000"]));
+        Program::start(&mut command)
     };
-    let by: u32 = keeper.id();
+    keeper.wait_line("ready");
     let mut shown = Vec::new();
-    let reaper = std::thread::spawn(move || keeper.wait().unwrap());
-    drop(holder.child_lock_blocking(&options, |left| shown.extend(left.iter().map(|it| it.pid))).unwrap());
-    assert_eq!(shown, [by]);
-    assert!(!reaper.join().unwrap().success());
+    let show = |left: &[Process]| shown.push(left.iter().map(|it| it.pid).collect::<Vec<_>>());
+    drop(holder.child_lock_blocking(&options, show).unwrap());
+    assert_eq!(shown, [[keeper.pid()]]);
+    assert_eq!(keeper.wait().signal(), Some(9));
+}
+
+#[test]
+fn who_was_deposed_starts_no_child() {
+    let dir = tempfile::tempdir().unwrap();
+    let holder = won(instance(dir.path()).claim_blocking());
+    let path = dir.path().join("a.json");
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    record["generation"] = (record["generation"].as_u64().unwrap() + 1).into();
+    fs::write(dir.path().join("successor"), record.to_string()).unwrap();
+    fs::rename(dir.path().join("successor"), &path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(holder.deposed());
+    let refused = holder.child_lock_blocking(&ChildLockOptions::default(), |_| {}).unwrap_err();
+    assert!(matches!(refused, Error::NotHolding), "{refused}");
 }
 
 #[test]
@@ -409,8 +436,6 @@ fn strange_things_in_place_of_the_file_are_left_alone_and_nothing_is_started() {
     }
     assert_eq!(place.finish(&["run", "--", "true"]).code(), 0);
     let made = fs::metadata(&path).unwrap();
-    assert_eq!(
-        (made.len(), std::os::unix::fs::PermissionsExt::mode(&made.permissions()) & 0o777),
-        (0, 0o600)
-    );
+    assert_eq!((made.len(), made.mode() & 0o777), (0, 0o600));
+    assert_eq!(made.uid(), fs::metadata(place.dir()).unwrap().uid(), "it is the directory's owner's");
 }

@@ -115,3 +115,20 @@ fn what_program_leaves_behind_is_gone_with_its_unit() {
     assert_eq!(systemd.systemctl(&["stop", UNIT]).code(), 0);
     assert_eq!(systemd.start_in(&["pgrep", "-f", "sleep 1001"]).end().code(), 1);
 }
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let dir = tempfile::tempdir().unwrap();
+    for (manager, unit) in [
+        ("--system", include_str!("../contrib/systemd/system/gateway@.service")),
+        ("--user", include_str!("../contrib/systemd/user/gateway@.service")),
+    ] {
+        let path = dir.path().join("gateway@bot.service");
+        std::fs::write(&path, unit.replace("/usr/bin/gateway", env!("CARGO_BIN_EXE_gateway"))).unwrap();
+        let mut analyze = std::process::Command::new("systemd-analyze");
+        analyze.args([manager, "--man=no", "verify"]).arg(&path).env("XDG_RUNTIME_DIR", dir.path());
+        let Ok(said) = analyze.output() else { return systemd::left_out() };
+        let about = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.status.success() && !about.contains("gateway@"), "{manager}: {about}");
+    }
+}

@@ -60,12 +60,12 @@ async fn gone_of(
             lock = &mut lock => break lock,
             what = changed(&mut seen, began) => {
                 let waiting = format!("waiting for {what}");
+                holder.set_note(waiting.as_str()); // before it is said: who has read it may ask
                 let spinner = spinner.get_or_insert_with(|| Spinner::waiting_for(""));
                 spinner.set(what, began.checked_add(args.grace()));
                 if !spinner.is_seen() {
                     complain(&waiting);
                 }
-                holder.set_note(waiting);
                 said = true;
             }
         }
