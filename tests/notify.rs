@@ -71,6 +71,18 @@ fn without_notify_a_child_is_ready_once_started_and_can_say_how_it_is() {
 }
 
 #[test]
+fn the_example_of_the_readme_works() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let example = readme.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let place = Place::new();
+    let holder = hold(&place, &["--notify"], &format!("{example}\nlast()"));
+    assert_eq!(place.finish(&["wait", "--ready"]).code(), 0);
+    assert_eq!(now(&place), said("ready", "connected to 4 platforms"));
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
 fn wait_ready_waits_for_the_word_of_the_child() {
     let place = Place::new();
     let mut holder = hold(&place, &["--notify"], "ordered(); say('READY=1'); last()");
@@ -202,6 +214,16 @@ say('READY=1'); say('WATCHDOG_USEC=0'); time.sleep(1.5); sys.exit(7)",
         assert_eq!(ended.code(), 7, "{does}: {ended:?}");
         assert_eq!(ended.stdout, "1000000\n");
     }
+}
+
+#[test]
+fn a_child_that_stops_by_itself_is_watched_by_its_grace_and_by_what_it_asks_for() {
+    let place = Place::new();
+    let does = "say('STOPPING=1', 'EXTEND_TIMEOUT_USEC=60000000'); time.sleep(1.5); sys.exit(7)";
+    let ended = hold(&place, &["--watchdog", "300ms", "--grace", "300ms"], does).end();
+    assert_eq!(ended.code(), 7, "{ended:?}");
+    let does = "say('STOPPING=1'); time.sleep(1.5); sys.exit(7)";
+    assert_eq!(hold(&place, &["--watchdog", "300ms"], does).end().code(), 7);
 }
 
 #[test]
@@ -432,7 +454,7 @@ while time.monotonic() < end:
     except OSError: pass
     time.sleep(0.01)
 sys.exit(7)";
-    let ended = hold(&place, &["--watchdog", "1100ms"], does).end();
+    let ended = hold(&place, &["--watchdog", "500ms"], does).end();
     assert_eq!(ended.code(), 7, "{ended:?}");
 }
 

@@ -25,7 +25,7 @@ l l.
 77	not allowed
 79	\fBrun\fR: made room for another, who was gone by then: nobody runs
 126, 127	\fBrun\fR: PROGRAM can't be run, can't be found
-128+N	\fBrun\fR: PROGRAM died of signal N (137 also when it was killed after its grace)
+128+N	\fBrun\fR: PROGRAM died of signal N (137 also when it was killed after its grace, 134 when it was hung)
 130	interrupted with Ctrl-C, as the shell says it (not \fBrun\fR, which stops, and \fBping\fR, which sums up)
 .TE
 ";
@@ -38,6 +38,9 @@ stand for \fB\-\-name\fR and \fB\-\-dir\fR
 \fBGATEWAY_LOG\fR
 a level (\fBinfo\fR, \fBdebug\fR, \fBtrace\fR): tells on the standard error what is done
 .TP
+\fBNOTIFY_SOCKET\fR, \fBWATCHDOG_USEC\fR, \fBWATCHDOG_PID\fR
+of a service manager: what it is to be told, as in \fBsd_notify\fR(3). PROGRAM gets others of the same names
+.TP
 \fBNO_COLOR\fR, \fBCLICOLOR\fR
 no colour when set, when 0
 .SH FILES
@@ -48,6 +51,9 @@ the holder's pid, for people; and the locks that prove that it lives
 .TP
 \fINAME\fR.sock
 where it answers
+.TP
+\fINAME\fR.notify
+where PROGRAM says how it is (\fBNOTIFY_SOCKET\fR)
 .TP
 \fINAME\fR.json, \fINAME\fR.history
 what the last holder wrote about itself, and how the ones before it ended
