@@ -219,11 +219,11 @@ say('READY=1'); say('WATCHDOG_USEC=0'); time.sleep(1.5); sys.exit(7)",
 #[test]
 fn a_child_that_stops_by_itself_is_watched_by_its_grace_and_by_what_it_asks_for() {
     let place = Place::new();
-    let does = "say('STOPPING=1', 'EXTEND_TIMEOUT_USEC=60000000'); time.sleep(1.5); sys.exit(7)";
-    let ended = hold(&place, &["--watchdog", "300ms", "--grace", "300ms"], does).end();
-    assert_eq!(ended.code(), 7, "{ended:?}");
-    let does = "say('STOPPING=1'); time.sleep(1.5); sys.exit(7)";
-    assert_eq!(hold(&place, &["--watchdog", "300ms"], does).end().code(), 7);
+    for (grace, more) in [("500ms", "EXTEND_TIMEOUT_USEC=60000000"), ("1m", "STATUS=")] {
+        let does = format!("say('READY=1'); say('STOPPING=1', '{more}'); time.sleep(2); sys.exit(7)");
+        let ended = hold(&place, &["--notify", "--watchdog", "500ms", "--grace", grace], &does).end();
+        assert_eq!(ended.code(), 7, "{ended:?}");
+    }
 }
 
 #[test]
@@ -231,6 +231,7 @@ fn time_in_which_gateway_was_stopped_does_not_make_a_child_hung() {
     let place = Place::new();
     // It lives all the time; while nobody hears it, what it says waits or is lost.
     let does = "
+say('READY=1')
 s.setblocking(False)
 tell(os.getpid())
 n = 0
@@ -240,7 +241,7 @@ while True:
     time.sleep(0.05)
     n += 1
     tell(f'lived {n}')";
-    let holder = hold(&place, &["--watchdog", "1500ms"], does);
+    let holder = hold(&place, &["--notify", "--watchdog", "1500ms"], does);
     let lived = |n: u32| holder.prints(&format!("lived {n}"));
     let child = pid_of(holder.prints("").parse().unwrap());
     lived(3);
@@ -446,6 +447,7 @@ last()";
 fn a_child_whose_path_was_deleted_is_not_taken_for_hung() {
     let place = Place::new();
     let does = "
+say('READY=1')
 end = time.monotonic() + 3
 while time.monotonic() < end:
     try: os.unlink(os.environ['NOTIFY_SOCKET'])
@@ -454,7 +456,7 @@ while time.monotonic() < end:
     except OSError: pass
     time.sleep(0.01)
 sys.exit(7)";
-    let ended = hold(&place, &["--watchdog", "500ms"], does).end();
+    let ended = hold(&place, &["--notify", "--watchdog", "500ms"], does).end();
     assert_eq!(ended.code(), 7, "{ended:?}");
 }
 
