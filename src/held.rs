@@ -20,9 +20,9 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     endpoint::Endpoint,
     history::Entry,
-    holder::Message,
     instance_id::InstanceId,
     lag::Lag,
+    message::Message,
     overtime::LastWords,
     pid_file::PidFile,
     place::Place,

@@ -51,7 +51,7 @@ pub struct Entry {
     #[serde(default, serialize_with = "lossy::command")]
     pub command: Vec<String>,
     /// Who started it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<Starter>,
     /// When it became the holder, in microseconds since 1970; in JSON RFC 3339, to the millisecond.
     #[serde(rename = "started_at", with = "timestamp::as_text")]

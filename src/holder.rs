@@ -5,7 +5,6 @@
 
 use std::{
     ffi::OsString,
-    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -14,13 +13,13 @@ use incumbent_proto::{Child, Phase};
 use tokio::sync::mpsc;
 
 use crate::{
-    answer::{self, Command, Ticket},
+    answer,
     error::Error,
     held::{Held, Life, StopAsked},
     instance_id::InstanceId,
     lag::Lag,
+    message::Messages,
     overtime::LastWords,
-    platform::{self, Peer},
     release,
 };
 
@@ -172,7 +171,7 @@ impl Holder {
     pub fn messages(&self) -> Messages {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.held.face().messages = Some(sender);
-        Messages { receiver }
+        Messages::new(receiver)
     }
 
     /// Counts a piece of work in flight until the guard is dropped; none: the holder is stopping, begin nothing.
@@ -295,83 +294,6 @@ impl Stop {
     #[must_use]
     pub fn requester(&self) -> &str {
         &self.asked.command
-    }
-}
-
-/// The messages that later instances hand to this one.
-#[derive(Debug)]
-pub struct Messages {
-    receiver: mpsc::UnboundedReceiver<Message>,
-}
-
-impl Messages {
-    /// Waits for the next message. Cancel safe.
-    pub async fn next(&mut self) -> Option<Message> {
-        self.receiver.recv().await
-    }
-
-    /// Waits for the next message on this thread; not for use inside a runtime.
-    pub fn next_blocking(&mut self) -> Option<Message> {
-        self.receiver.blocking_recv()
-    }
-}
-
-/// A message from another process. Dropped without an answer, its sender is told so.
-#[derive(Debug)]
-pub struct Message {
-    sent: incumbent_proto::Send,
-    peer: Peer,
-    ticket: Option<Ticket>,
-}
-
-impl Message {
-    pub(crate) fn new(sent: incumbent_proto::Send, peer: Peer, ticket: Ticket) -> Self {
-        Self { sent, peer, ticket: Some(ticket) }
-    }
-
-    /// The sender's arguments.
-    #[must_use]
-    pub fn args(&self) -> Vec<OsString> {
-        self.sent.args.iter().cloned().map(platform::from_bytes).collect()
-    }
-
-    /// The sender's working directory.
-    #[must_use]
-    pub fn cwd(&self) -> PathBuf {
-        platform::from_bytes(self.sent.cwd.clone()).into()
-    }
-
-    /// What came with it: the sender's standard input, say.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        &self.sent.body
-    }
-
-    /// The sender's process, as the kernel says; none: it lives in another pid namespace.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.peer.pid
-    }
-
-    /// The sender's user, as the kernel says.
-    #[must_use]
-    pub fn uid(&self) -> Option<u32> {
-        self.peer.uid
-    }
-
-    /// Answers: an exit code for the sender, and what it prints.
-    pub fn answer(mut self, code: i32, body: impl Into<Vec<u8>>) {
-        if let Some(ticket) = self.ticket.take() {
-            answer::post(Command::Answered(ticket, Some((code, body.into()))));
-        }
-    }
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            answer::post(Command::Answered(ticket, None));
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use incumbent_proto::{
 use crate::{
     answer::Ticket,
     held::{Answered, Held, Life, StopAsked, Successor},
-    holder::Message,
+    message::Message,
     platform::Peer,
 };
 

@@ -203,3 +203,44 @@ fn a_reader_that_does_not_read_keeps_nobody_from_stopping() {
     assert_eq!(sender.end().code(), 4);
     drop(reader);
 }
+
+#[test]
+fn every_sender_is_answered_or_told_while_the_holder_is_replaced() {
+    let place = Place::new();
+    let mut holder = place.hold(&["run"]);
+    let mut printed = String::new();
+    let codes: Vec<(usize, i32)> = thread::scope(|scope| {
+        let senders: Vec<_> = (0..10)
+            .map(|sender| {
+                let place = &place;
+                scope.spawn(move || {
+                    let send = |n: usize| (n, place.finish(&["send", &format!("n{n}")]));
+                    (sender * 20..sender * 20 + 20).map(send).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        for _ in 0..5 {
+            let next = place.hold(&["run", "--replace"]);
+            let old = std::mem::replace(&mut holder, next).end();
+            assert_eq!(old.code(), 0, "{old:?}");
+            printed += &old.stdout;
+        }
+        let ended = senders.into_iter().flat_map(|sender| sender.join().unwrap());
+        ended
+            .map(|(n, ended)| {
+                assert!(ended.code() == 0 || !ended.stderr.is_empty(), "silence: {ended:?}");
+                (n, ended.code())
+            })
+            .collect()
+    });
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    printed += &holder.end().stdout;
+    for (n, code) in codes {
+        let count = printed.matches(&format!("\"args\":[\"n{n}\"]")).count();
+        // One that was told of an end may have been printed; one that was answered was, once.
+        assert!(
+            count == 1 || (count == 0 && code != 0),
+            "n{n} was printed {count} times, and ended with {code}"
+        );
+    }
+}

@@ -19,7 +19,7 @@ fn installed() -> String {
     let moved = unit.replace("/usr/bin/gateway", env!("CARGO_BIN_EXE_gateway"));
     let moved = moved.replace("EnvironmentFile=/etc/gateway/%i.env", "Environment=\"PROGRAM=sleep 1000\"");
     assert!(!moved.contains("=/usr/bin") && !moved.contains("=/etc"), "every path was moved: {moved}");
-    moved.replace("RestartSec=5s", "RestartSec=50ms").replace("Type=notify", "Type=exec")
+    moved.replace("RestartSec=5s", "RestartSec=50ms")
 }
 
 fn with_unit() -> Option<Systemd> {
@@ -48,8 +48,8 @@ fn it_is_started_stopped_and_started_again_by_its_manager_alone() {
     let Some(systemd) = with_unit() else { return };
     let first = started(&systemd);
     let by = "\"started_by\":{\"pid\":1,\"name\":\"systemd\"";
-    let history = systemd.finish(&["history", "--json"]).stdout;
-    assert!(history.contains(by) && history.contains("\"unit\":\"gateway@bot.service\""), "{history}");
+    let record: String = systemd.record().split_whitespace().collect();
+    assert!(record.contains(by) && record.contains("\"unit\":\"gateway@bot.service\""), "{record}");
 
     let refused = systemd.finish(&["run", "--replace"]);
     assert_eq!(refused.code(), 75, "{refused:?}");
@@ -101,6 +101,23 @@ fn a_second_unit_of_the_same_instance_is_told_and_not_started_again() {
         assert_eq!(systemd.property(unit, "NRestarts"), "0");
         assert_eq!(holder(&systemd), first, "{unit}");
     }
+}
+
+#[test]
+fn a_program_that_says_when_it_is_ready_is_waited_for() {
+    let waits = "PROGRAM=sh -c 'cat /run/there && systemd-notify --ready --status=connected && exec sleep 1000'\" \
+                 \"OPTIONS=--notify";
+    let unit = installed().replace("PROGRAM=sleep 1000", waits);
+    let Some(systemd) = Systemd::start(&[("gateway@.service", &unit)]) else { return };
+    assert_eq!(systemd.start_in(&["mkfifo", "/run/there"]).end().code(), 0);
+    let starting = systemd.start_in(&["systemctl", "start", UNIT]);
+    // Before it has read this it cannot be ready.
+    let wrote =
+        systemd.start_in(&["sh", "-c", "exec 3> /run/there; systemctl show gateway@bot -P ActiveState"]);
+    assert_eq!(wrote.end().stdout, "activating\n");
+    assert_eq!(starting.end().code(), 0);
+    systemd.until(UNIT, "StatusText", |text| text == "connected");
+    assert_eq!(systemd.property(UNIT, "WatchdogUSec"), "1min");
 }
 
 #[test]

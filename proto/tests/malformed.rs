@@ -14,7 +14,7 @@ fn one_byte_values_that_are_unknown_mean_something() {
     for byte in 6..=u8::MAX {
         assert_eq!(Why::from(byte), Why::Other);
     }
-    assert_eq!([0, 1, 2].map(|byte| u8::from(StopReason::from(byte))), [0, 1, 0]);
+    assert_eq!([0, 1, 2, 3].map(|byte| u8::from(StopReason::from(byte))), [0, 1, 2, 0]);
     assert_eq!([0, 1, 2, 3].map(|byte| u8::from(Outcome::from(byte))), [0, 1, 2, 2]);
     assert_eq!([0, 1, 2, 3].map(|byte| u8::from(ProgressPhase::from(byte))), [0, 1, 2, 3]);
     assert_eq!([0, 1, 2, 3, 4, 5].map(|byte| u8::from(Why::from(byte))), [0, 1, 2, 3, 4, 5]);

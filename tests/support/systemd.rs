@@ -96,20 +96,30 @@ impl Systemd {
         self.gateway(args).end()
     }
 
+    /// The record of the holder.
+    pub(crate) fn record(&self) -> String {
+        self.start_in(&["cat", &format!("{STATE}/bot.json")]).end().stdout
+    }
+
     pub(crate) fn systemctl(&self, args: &[&str]) -> Ended {
         self.start_in(&[&["systemctl"], args].concat()).end()
     }
 
-    /// Waits until a unit has ended for good: `inactive` or `failed`; before it is started again it is `activating`. It
-    /// is asked again and again, because systemd tells such things on a bus, which is not here.
+    /// Waits until a unit has ended for good: `inactive` or `failed`; before it is started again it is `activating`.
     pub(crate) fn ends_for_good(&self, unit: &str) -> String {
-        let deadline = Instant::now() + WATCHDOG;
+        self.until(unit, "ActiveState", |state| matches!(state, "inactive" | "failed"))
+    }
+
+    /// Waits until systemd says something of a unit. It is asked again and again, because it tells such things on a bus,
+    /// which is not here.
+    pub(crate) fn until(&self, unit: &str, property: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + WATCHDOG / 2;
         loop {
-            let state = self.property(unit, "ActiveState");
-            if matches!(state.as_str(), "inactive" | "failed") {
-                return state;
+            let value = self.property(unit, property);
+            if is_so(&value) {
+                return value;
             }
-            assert!(Instant::now() < deadline, "{unit} is {state}");
+            assert!(Instant::now() < deadline, "{property} of {unit} is {value}");
         }
     }
 

@@ -137,7 +137,9 @@ pub fn stop_oneself() {
 #[must_use]
 pub fn is_at_its_terminal() -> bool {
     let stdin = io::stdin();
-    rustix::termios::tcgetsid(&stdin).is_ok_and(|session| rustix::process::getsid(None) == Ok(session))
+    let is = |session: rustix::process::Pid, own| u32::try_from(session.as_raw_nonzero().get()) == Ok(own);
+    super::session()
+        .is_some_and(|own| rustix::termios::tcgetsid(&stdin).is_ok_and(|session| is(session, own)))
 }
 
 /// The number of a signal, by its name in any case, with or without `SIG`, or by its number.

@@ -117,14 +117,16 @@ pub fn signal_child(pid: u32, signal: i32) -> io::Result<()> {
 /// Tells whether a process is in this one's process group: what a terminal sends reaches both.
 #[must_use]
 pub fn shares_group(pid: u32) -> bool {
-    is_in_group(pid, rustix::process::getpgrp().as_raw_nonzero().get().unsigned_abs())
+    u32::try_from(nix::unistd::getpgrp().as_raw()).is_ok_and(|group| is_in_group(pid, group))
 }
 
-/// Tells whether a process is in the process group of this number.
+/// Tells whether a process is in the process group of this number; not of one that is outside of this pid namespace.
 #[must_use]
 pub fn is_in_group(pid: u32, group: u32) -> bool {
-    let (Some(pid), group) = (super::to_pid(pid), super::to_pid(group)) else { return false };
-    rustix::process::getpgid(Some(pid)).ok() == group
+    let number = |number: u32| i32::try_from(number).ok().filter(|&number| number > 0).map(Pid::from_raw);
+    let (Some(pid), Some(group)) = (number(pid), number(group)) else { return false };
+    // getpgid(2) answers 0 for a group outside, which rustix would take for a pid.
+    nix::unistd::getpgid(Some(pid)) == Ok(group)
 }
 
 /// The signal that a program died of; none: it exited with a code.

@@ -1,0 +1,140 @@
+//! Takeovers from holders that are not of this library: a newer protocol, a refusal, a promise that is not kept.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
+
+#[path = "support/program.rs"]
+mod program;
+
+use std::{
+    fs::OpenOptions,
+    io::{Read as _, Write as _},
+    os::unix::{
+        fs::MetadataExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    time::Duration,
+};
+
+use incumbent::{Claim, Error, TakeoverOptions};
+use incumbent_proto::{
+    DirId, Frame, HEADER_LEN, Header, Outcome, Pong, Reply, Request, StopReason, Stopping, Unsupported,
+};
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc,
+};
+use program::{Program, instance, lock_owner, tell};
+
+/// A version that nobody speaks yet.
+const NEWER: u16 = 99;
+
+#[test]
+fn role() {
+    let Some((name, dir)) = program::role() else { return };
+    fake(&dir, &name);
+}
+
+/// Holds the instance lock, answers pings in a newer version, and does with a stop what its name says.
+fn fake(dir: &Path, how: &str) {
+    let path = dir.join("a.pid");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
+    let lock = libc::flock {
+        l_type: libc::F_WRLCK.try_into().unwrap(),
+        l_whence: libc::SEEK_SET.try_into().unwrap(),
+        l_start: 1 << 30,
+        l_len: 1,
+        l_pid: 0,
+    };
+    fcntl(&file, FcntlArg::F_SETLK(&lock)).unwrap();
+    let listener = UnixListener::bind(dir.join("a.sock")).unwrap();
+    tell("ready");
+    loop {
+        let (mut stream, _) = listener.accept().unwrap();
+        while let Some(request) = next(&mut stream) {
+            let reply = match request {
+                Request::Ping(ping) => {
+                    let facts = std::fs::metadata(dir).unwrap();
+                    let dir = Some(DirId { dev: facts.dev(), ino: facts.ino() });
+                    Reply::Pong(Pong { nonce: ping.nonce, instance_id: [7; 16], name: "a".into(), dir })
+                }
+                Request::Stop(stop) => {
+                    tell(format!("asked {:?}", stop.reason));
+                    let said = |outcome, note: &str| Stopping {
+                        outcome,
+                        grace_ms: 100,
+                        busy: 0,
+                        note: note.to_owned(),
+                    };
+                    match how {
+                        "refuses" if stop.reason != StopReason::ReplaceAnyway => {
+                            Reply::Stopping(said(Outcome::Refused, "not on a Tuesday"))
+                        }
+                        "does-not-know" => Reply::Unsupported(Unsupported { min: NEWER, max: NEWER }),
+                        "goes" | "refuses" => {
+                            let reply = Reply::Stopping(said(Outcome::Acknowledged, ""));
+                            stream.write_all(&reply.encode_as(NEWER).unwrap()).unwrap();
+                            return;
+                        }
+                        _ => Reply::Stopping(said(Outcome::Acknowledged, "")),
+                    }
+                }
+                _ => Reply::Unsupported(Unsupported { min: NEWER, max: NEWER }),
+            };
+            if stream.write_all(&reply.encode_as(NEWER).unwrap()).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn next(stream: &mut UnixStream) -> Option<Request> {
+    let mut header = [0; HEADER_LEN];
+    stream.read_exact(&mut header).ok()?;
+    let header = Header::parse(&header).unwrap();
+    let mut body = vec![0; header.length as usize];
+    stream.read_exact(&mut body).ok()?;
+    Request::decode(&Frame { header, body }).ok()
+}
+
+fn start(dir: &Path, how: &str) -> Program {
+    let mut fake = Program::role(how, dir);
+    fake.wait_line("ready");
+    fake
+}
+
+fn take_over(dir: &Path, force: bool) -> Result<Claim, Error> {
+    let options = TakeoverOptions::default().force(force).grace(Duration::from_millis(100));
+    instance(dir).claim_timeout(Duration::from_secs(1)).takeover_blocking(&options, |_| {})
+}
+
+#[test]
+fn a_holder_of_a_newer_protocol_is_asked_and_succeeded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fake = start(dir.path(), "goes");
+    let Ok(Claim::Won(holder)) = take_over(dir.path(), false) else { panic!("not won") };
+    assert_eq!(fake.wait_line("asked "), "Replace");
+    fake.wait();
+    holder.release_blocking().unwrap();
+}
+
+#[test]
+fn each_way_not_to_go_is_told_apart_and_nothing_is_signalled_without_force() {
+    for how in ["refuses", "does-not-know", "does-not-go"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut fake = start(dir.path(), how);
+        let owner = Some(fake.pid().try_into().unwrap());
+        let error = take_over(dir.path(), false).map(drop).unwrap_err();
+        match how {
+            "refuses" => assert!(
+                matches!(&error, Error::Refused { note, .. } if note == "not on a Tuesday"),
+                "{error:?}"
+            ),
+            "does-not-know" => assert!(matches!(error, Error::Protocol { .. }), "{error:?}"),
+            _ => assert!(matches!(error, Error::StillThere { .. }), "{error:?}"),
+        }
+        assert_eq!(lock_owner(dir.path()), owner, "{how}: it lives, and holds");
+        let Ok(Claim::Won(holder)) = take_over(dir.path(), true) else { panic!("{how}: not forced") };
+        fake.wait();
+        holder.release_blocking().unwrap();
+    }
+}
