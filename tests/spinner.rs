@@ -169,7 +169,7 @@ fn a_long_wait_shows_what_for_and_how_long_it_has_and_nothing_of_it_stays() {
     let place = Place::new();
     let (holder, fifo) = stubborn(&place);
     let mut stop = OnTerminal::start(place.gateway(["stop", "--grace", "50s"]).env("NO_COLOR", "1"));
-    let start = format!("waiting for pid {} to stop: waiting for pid ", holder.pid());
+    let start = format!("waiting for pid {} to stop: pid ", holder.pid());
     stop.shows(&start);
     // It counts on, though nothing is said meanwhile.
     stop.counts_down();
@@ -185,7 +185,7 @@ fn a_long_wait_shows_what_for_and_how_long_it_has_and_nothing_of_it_stays() {
 fn where_no_line_can_be_drawn_anew_lines_are_said_as_ever() {
     let place = Place::new();
     let (holder, fifo) = stubborn(&place);
-    let line = format!("pid {} is stopping: waiting for pid ", holder.pid());
+    let line = format!("pid {} is stopping: pid ", holder.pid());
     let mut dumb = OnTerminal::start(place.gateway(["stop"]).env("TERM", "dumb"));
     let piped = place.start(&["stop"]);
     dumb.shows(&line);

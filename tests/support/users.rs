@@ -44,7 +44,10 @@ impl Town {
         }
         let dir = tempfile::tempdir().expect("a directory");
         set_mode(dir.path(), 0o755);
-        fs::copy(std::env::current_exe().expect("a path"), dir.path().join("binary")).expect("copied");
+        // In another process: what writes to a program here would be inherited by what other tests start (`ETXTBSY`).
+        let binary = std::env::current_exe().expect("a path");
+        let copied = Command::new("cp").arg(binary).arg(dir.path().join("binary")).status().expect("cp");
+        assert!(copied.success());
         Some(Self { dir })
     }
 

@@ -162,7 +162,7 @@ pub(crate) struct Stop {
     /// Only if no work is in flight
     #[arg(long)]
     pub(crate) if_idle: bool,
-    /// End a holder that does not answer: SIGTERM, and SIGKILL after the grace
+    /// End one that does not answer, or is still there after its grace: SIGTERM, and SIGKILL after the grace
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -89,12 +89,14 @@ pub(crate) async fn run(
     signals: &mut Signals,
     args: &Run,
     mut told: Told<'_>,
+    inbox: Option<Messages>,
 ) -> u8 {
     let locks = match predecessor::gone(holders, signals, args).await {
         Ok(locks) => locks,
         Err(code) => return code,
     };
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
+    signals.watch_suspensions(how.own_group);
     let strangers = Family::before_the_start();
     let started = signal(SignalKind::child()).and_then(|ends| {
         program::start(instance, &args.program, how, &locks, &told).map(|child| (ends, child))
@@ -104,22 +106,17 @@ pub(crate) async fn run(
         Err(error) => return program::cannot_start(&args.program[0], &error),
     };
     drop(locks); // the child and what it starts have them now
-    let messages = child.stdin.take().map(|stdin| (holders.messages(), Printer::on(stdin)));
-    let messages = match messages.map(|(messages, printer)| Ok((messages, printer?))).transpose() {
-        Ok(messages) => messages,
-        Err(error) => {
-            complain(&format!("warning: it gets no messages: {}", text::system_words(&error)));
-            None
-        }
-    };
-    signals.watch_suspensions(how.own_group);
+    let printer = child.stdin.take().map(Printer::on).transpose().unwrap_or_else(|error| {
+        complain(&format!("warning: it gets no messages: {}", text::system_words(&error)));
+        None
+    });
     holders.set_child(Some((child.id(), &args.program)));
     told.started(child.id());
     let supervisor = Supervisor {
         holders,
         family: Family::new(child.id(), how.own_group, strangers),
         ends,
-        messages,
+        messages: inbox.zip(printer),
         told,
         args,
         phase: Phase::Running,
@@ -385,7 +382,7 @@ impl Supervisor<'_> {
     fn say_stopping(&self, signal: &str, grace: Duration) {
         let (pid, grace) = (self.family.child(), text::duration(rounded(grace)));
         complain(&format!("stopping: {signal} to pid {pid}, which has {grace}"));
-        self.told.note(&format!("waiting for pid {pid} to stop"));
+        self.told.note(&format!("pid {pid} has yet to stop"));
     }
 
     /// The exit code that says how it ended.

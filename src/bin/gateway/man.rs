@@ -9,25 +9,54 @@ use incumbent::Error;
 use crate::{args::Cli, exit, output};
 
 const EXIT_CODES: &str = r".SH EXIT STATUS
-.TS
-l l.
-0	done; of \fBstatus\fR: it runs (starting, ready, draining); of \fBrun\fR: stopped when asked, or PROGRAM's own
-1	\fBstatus\fR: nobody; the last one crashed
-3	\fBstatus\fR, \fBping\fR, \fBsend\fR: nobody
-4	\fBstatus\fR, \fBping\fR, \fBsend\fR: no answer, or it can't be told
-64	usage
-69	\fBsend\fR: the holder takes no messages
-73	the directory or its files can't be made or used
-74	\fBsend\fR: the holder could not print the message
-70	\fBrun\fR: did not end within the grace, and was ended by its own answering thread
-75	another instance holds it, is claiming, or does not make room, or it was started too often (\fB\-\-max\-starts\fR); \fBstop\fR, \fBwait\fR: still there when the time was up
-76	\fBrun\fR: deposed
-77	not allowed
-79	\fBrun\fR: made room for another, who was gone by then: nobody runs
-126, 127	\fBrun\fR: PROGRAM can't be run, can't be found
-128+N	\fBrun\fR: PROGRAM died of signal N (137 also when it was killed after its grace, 134 when it was hung)
-130	interrupted with Ctrl-C, as the shell says it (not \fBrun\fR, which stops, and \fBping\fR, which sums up)
-.TE
+.TP 10
+0
+done; of \fBstatus\fR: it runs (starting, ready, draining); of \fBrun\fR: stopped when asked, or PROGRAM's own
+.TP 10
+1
+\fBstatus\fR: nobody; the last one crashed
+.TP 10
+3
+\fBstatus\fR, \fBping\fR, \fBsend\fR: nobody
+.TP 10
+4
+\fBstatus\fR, \fBping\fR, \fBsend\fR: no answer, or it can't be told
+.TP 10
+64
+usage
+.TP 10
+69
+\fBsend\fR: the holder takes no messages
+.TP 10
+70
+\fBrun\fR: did not end within the grace, and was ended by its own answering thread
+.TP 10
+73
+the directory or its files can't be used
+.TP 10
+74
+\fBsend\fR: the holder could not print the message
+.TP 10
+75
+another holds it, is claiming, or does not make room, or what the last PROGRAM left behind is still there; \fBrun \-\-max\-starts\fR: too many starts; \fBstop\fR, \fBwait\fR: still there when the time was up, or busy (\fB\-\-if\-idle\fR)
+.TP 10
+76
+\fBrun\fR: another process holds the instance now
+.TP 10
+77
+not allowed
+.TP 10
+79
+\fBrun\fR: made room for another, who was gone by then: nobody runs
+.TP 10
+126, 127
+\fBrun\fR: PROGRAM can't be run, can't be found
+.TP 10
+128+N
+\fBrun\fR: PROGRAM died of signal N unasked (137 also when it was killed after its grace, 134 when it was hung)
+.TP 10
+130
+interrupted with Ctrl-C, as the shell says it (not \fBrun\fR, which stops, and \fBping\fR, which sums up)
 ";
 
 const AROUND: &str = r".SH ENVIRONMENT
@@ -36,7 +65,7 @@ const AROUND: &str = r".SH ENVIRONMENT
 stand for \fB\-\-name\fR and \fB\-\-dir\fR
 .TP
 \fBGATEWAY_LOG\fR
-a level (\fBinfo\fR, \fBdebug\fR, \fBtrace\fR): tells on the standard error what is done
+a level (\fBerror\fR, \fBwarn\fR, \fBinfo\fR, \fBdebug\fR, \fBtrace\fR): tells on the standard error what is done
 .TP
 \fBNOTIFY_SOCKET\fR, \fBWATCHDOG_USEC\fR, \fBWATCHDOG_PID\fR
 of a service manager: what it is to be told, as in \fBsd_notify\fR(3). PROGRAM gets others of the same names
@@ -76,7 +105,7 @@ fn page() -> io::Result<Vec<u8>> {
     let mut command = Cli::command();
     command.build();
     let whole = Man::new(command.clone());
-    let mut page = b"'\\\" t\n".to_vec(); // tbl(1) is to make the table
+    let mut page = Vec::new();
     whole.render_title(&mut page)?;
     whole.render_name_section(&mut page)?;
     page.extend(format!(".SH SYNOPSIS\n{}", synopsis(&command)).into_bytes());

@@ -8,7 +8,7 @@
 
 use std::{io, sync::mpsc, thread, time::Duration};
 
-use incumbent::{Message, text};
+use incumbent::{Message, Messages, text};
 use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -76,12 +76,12 @@ impl Printer {
 /// Takes messages until it is asked to stop. The exit code.
 pub(crate) async fn take(
     holder: &Holders,
+    messages: &mut Messages,
     manager: &Manager,
     signals: &mut Signals,
     grace: Duration,
     printer: Printer,
 ) -> u8 {
-    let mut messages = holder.messages();
     let Printer { print, printed } = printer;
     holder.ready("");
     background::ready();

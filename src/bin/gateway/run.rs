@@ -145,15 +145,18 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
         let manager = Manager::from_env();
         let notify = if args.program.is_empty() { None } else { Notify::for_child(instance, args)? };
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
+        // And whoever has read it may send.
+        let takes_messages = args.program.is_empty() || args.messages.is_some();
+        let mut inbox = takes_messages.then(|| holders.messages());
         complain(&holding(instance, dir, &holders));
         if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
             return Ok(code);
         }
-        let code = if let Some(printer) = printer {
-            messages::take(&holders, &manager, &mut signals, args.grace(), printer).await
+        let code = if let (Some(printer), Some(inbox)) = (printer, &mut inbox) {
+            messages::take(&holders, inbox, &manager, &mut signals, args.grace(), printer).await
         } else {
             let told = Told::new(&holders, &manager, notify, args);
-            child::run(instance, &holders, &mut signals, args, told).await
+            child::run(instance, &holders, &mut signals, args, told, inbox).await
         };
         manager.told().await;
         Ok(code)

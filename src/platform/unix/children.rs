@@ -62,6 +62,8 @@ fn ended_child(which: libc::idtype_t, id: u32) -> io::Result<Option<(u32, ExitSt
     // SAFETY: all zeroes is a valid `siginfo_t`; its pid stays zero if no child has ended (waitid(2)).
     let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    #[allow(clippy::useless_conversion)] // FreeBSD's are longer
+    let id: libc::id_t = id.into();
     // SAFETY: the pointer is to a struct that outlives the call.
     if unsafe { libc::waitid(which, id, &raw mut about, options) } != 0 {
         return Err(io::Error::last_os_error());
