@@ -71,6 +71,18 @@ fn without_notify_a_child_is_ready_once_started_and_can_say_how_it_is() {
 }
 
 #[test]
+fn the_example_of_the_readme_works() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let example = readme.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let place = Place::new();
+    let holder = hold(&place, &["--notify"], &format!("{example}\nlast()"));
+    assert_eq!(place.finish(&["wait", "--ready"]).code(), 0);
+    assert_eq!(now(&place), said("ready", "connected to 4 platforms"));
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
 fn wait_ready_waits_for_the_word_of_the_child() {
     let place = Place::new();
     let mut holder = hold(&place, &["--notify"], "ordered(); say('READY=1'); last()");
@@ -205,10 +217,21 @@ say('READY=1'); say('WATCHDOG_USEC=0'); time.sleep(1.5); sys.exit(7)",
 }
 
 #[test]
+fn a_child_that_stops_by_itself_is_watched_by_its_grace_and_by_what_it_asks_for() {
+    let place = Place::new();
+    for (grace, more) in [("500ms", "EXTEND_TIMEOUT_USEC=60000000"), ("1m", "STATUS=")] {
+        let does = format!("say('READY=1'); say('STOPPING=1', '{more}'); time.sleep(2); sys.exit(7)");
+        let ended = hold(&place, &["--notify", "--watchdog", "500ms", "--grace", grace], &does).end();
+        assert_eq!(ended.code(), 7, "{ended:?}");
+    }
+}
+
+#[test]
 fn time_in_which_gateway_was_stopped_does_not_make_a_child_hung() {
     let place = Place::new();
     // It lives all the time; while nobody hears it, what it says waits or is lost.
     let does = "
+say('READY=1')
 s.setblocking(False)
 tell(os.getpid())
 n = 0
@@ -218,21 +241,23 @@ while True:
     time.sleep(0.05)
     n += 1
     tell(f'lived {n}')";
-    let holder = hold(&place, &["--watchdog", "500ms"], does);
+    let holder = hold(&place, &["--notify", "--watchdog", "1500ms"], does);
     let lived = |n: u32| holder.prints(&format!("lived {n}"));
     let child = pid_of(holder.prints("").parse().unwrap());
     lived(3);
     holder.stop();
-    lived(30); // three intervals
+    lived(40); // longer than the interval
     holder.signal(Signal::SIGCONT);
     lived(60);
-    // Both are stopped, as by Ctrl-Z, for longer than the interval; what has waited is read by then.
-    holder.stop();
+    // Both are stopped, as by Ctrl-Z, for longer than the interval; the child first, so that nothing of it waits unread.
     kill(child, Signal::SIGSTOP).unwrap();
-    assert_eq!(place.finish(&["ping", "-c", "1", "--timeout", "1200ms"]).code(), 4);
+    assert_eq!(place.finish(&["ping", "-c", "1"]).code(), 0);
+    holder.stop();
+    assert_eq!(place.finish(&["ping", "-c", "1", "--timeout", "2500ms"]).code(), 4);
     holder.signal(Signal::SIGCONT);
+    assert_eq!(place.finish(&["ping", "-c", "3", "-i", "100ms"]).code(), 0);
     kill(child, Signal::SIGCONT).unwrap();
-    lived(90);
+    lived(100);
     assert_eq!(place.finish(&["stop"]).code(), 0);
     assert_eq!(holder.end().code(), 0);
 }
@@ -422,6 +447,7 @@ last()";
 fn a_child_whose_path_was_deleted_is_not_taken_for_hung() {
     let place = Place::new();
     let does = "
+say('READY=1')
 end = time.monotonic() + 3
 while time.monotonic() < end:
     try: os.unlink(os.environ['NOTIFY_SOCKET'])
@@ -430,7 +456,7 @@ while time.monotonic() < end:
     except OSError: pass
     time.sleep(0.01)
 sys.exit(7)";
-    let ended = hold(&place, &["--watchdog", "1100ms"], does).end();
+    let ended = hold(&place, &["--notify", "--watchdog", "500ms"], does).end();
     assert_eq!(ended.code(), 7, "{ended:?}");
 }
 

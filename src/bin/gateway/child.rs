@@ -251,7 +251,9 @@ impl Supervisor<'_> {
                 if Instant::now() + time > by =>
             {
                 // A later wish is sooner than what it has now, and not than what it had.
-                self.asked = self.holders.extend_grace(time);
+                if self.asked.is_some() {
+                    self.asked = self.holders.asked();
+                }
                 self.phase = Phase::Stopping { by: Instant::now() + time, grace: time, deposed: false };
             }
             (Phase::Running, Heard { hung: Some(how), .. }) => {

@@ -103,9 +103,13 @@ impl Holders {
         self.each().for_each(|holder| holder.set_grace(grace));
     }
 
-    /// Asks for more time to stop: what was asked of them, as it is now.
-    pub(crate) fn extend_grace(&self, by: Duration) -> Option<Stop> {
+    /// Asks for more time to stop; nothing happens before a stop.
+    pub(crate) fn extend_grace(&self, by: Duration) {
         self.each().for_each(|holder| holder.extend_grace(by));
+    }
+
+    /// What was asked of them, as it is now.
+    pub(crate) fn asked(&self) -> Option<Stop> {
         self.each().filter_map(Holder::stop).min_by_key(Stop::grace)
     }
 

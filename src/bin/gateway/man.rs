@@ -53,7 +53,7 @@ not allowed
 \fBrun\fR: PROGRAM can't be run, can't be found
 .TP 10
 128+N
-\fBrun\fR: PROGRAM died of signal N unasked (137 also when it was killed after its grace)
+\fBrun\fR: PROGRAM died of signal N unasked (137 also when it was killed after its grace, 134 when it was hung)
 .TP 10
 130
 interrupted with Ctrl-C, as the shell says it (not \fBrun\fR, which stops, and \fBping\fR, which sums up)
@@ -67,6 +67,9 @@ stand for \fB\-\-name\fR and \fB\-\-dir\fR
 \fBGATEWAY_LOG\fR
 a level (\fBerror\fR, \fBwarn\fR, \fBinfo\fR, \fBdebug\fR, \fBtrace\fR): tells on the standard error what is done
 .TP
+\fBNOTIFY_SOCKET\fR, \fBWATCHDOG_USEC\fR, \fBWATCHDOG_PID\fR
+of a service manager: what it is to be told, as in \fBsd_notify\fR(3). PROGRAM gets others of the same names
+.TP
 \fBNO_COLOR\fR, \fBCLICOLOR\fR
 no colour when set, when 0
 .SH FILES
@@ -77,6 +80,9 @@ the holder's pid, for people; and the locks that prove that it lives
 .TP
 \fINAME\fR.sock
 where it answers
+.TP
+\fINAME\fR.notify
+where PROGRAM says how it is (\fBNOTIFY_SOCKET\fR)
 .TP
 \fINAME\fR.json, \fINAME\fR.history
 what the last holder wrote about itself, and how the ones before it ended

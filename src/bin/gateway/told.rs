@@ -156,18 +156,19 @@ impl<'a> Told<'a> {
         let now = Instant::now();
         let said = self.notify.as_ref().map(Notify::take).unwrap_or_default();
         self.show(said, now, &mut heard);
-        if now >= self.next_look {
+        let is_silent = self.watchdog.as_mut().is_some_and(|dog| dog.is_over(now));
+        let mut is_heard = true;
+        if is_silent || now >= self.next_look {
             self.next_look = now + LOOK;
-            let is_heard = self.notify.as_mut().is_none_or(Notify::mend);
-            if let Some(dog) = self.watchdog.as_mut().filter(|_| !is_heard) {
-                dog.feed(now); // nobody could have heard it
-            }
+            is_heard = self.notify.as_mut().is_none_or(Notify::mend);
         }
-        if let Some(dog) = self.watchdog.as_mut().filter(|_| heard.hung.is_none()) {
-            if dog.is_over(now) {
+        match &mut self.watchdog {
+            Some(dog) if !is_heard => dog.feed(now), // nobody could have heard it
+            Some(dog) if is_silent && heard.hung.is_none() => {
                 let silent = text::duration(dog.interval());
                 heard.hung = Some(format!("pid {} is hung: no WATCHDOG=1 for {silent}", self.pid));
             }
+            _ => {}
         }
         if heard.hung.is_some() {
             self.watchdog = None;
@@ -190,11 +191,12 @@ impl<'a> Told<'a> {
         } else if self.come.is_reloading && !before.is_reloading {
             self.manager.reloading();
         }
+        if let Some(time) = heard.more_time {
+            self.holders.extend_grace(time); // before the note: who is shown it is shown what is left, too
+            self.manager.more_time(time);
+        }
         if self.note != noted {
             self.note(&self.note);
-        }
-        if let Some(time) = heard.more_time {
-            self.manager.more_time(time);
         }
     }
 
@@ -207,8 +209,7 @@ impl<'a> Told<'a> {
             }
             Some(Phase::Stopping) if !self.come.is_stopping => {
                 self.come.is_stopping = true;
-                let grace = |dog: Watchdog| Watchdog::new(self.grace.max(dog.interval()), now);
-                self.watchdog = self.watchdog.map(grace);
+                self.watch_for(self.grace, now);
             }
             Some(Phase::Stopping) | None => {}
         }
@@ -226,7 +227,12 @@ impl<'a> Told<'a> {
         if said.is_hung {
             heard.hung = Some(format!("pid {} says that it is hung (WATCHDOG=trigger)", self.pid));
         }
-        heard.more_time = heard.more_time.max(said.more_time);
+        if let Some(time) = said.more_time {
+            heard.more_time = heard.more_time.max(Some(time));
+            if self.come.is_stopping {
+                self.watch_for(time, now);
+            }
+        }
         if let Some(other) = said.main_pid.filter(|pid| *pid != self.pid && !self.has_warned) {
             self.has_warned = true;
             let own = self.pid;
@@ -249,6 +255,11 @@ impl<'a> Told<'a> {
             background::ready();
         }
         self.manager.ready();
+    }
+
+    /// Gives it so long, or what it has by itself, until it must say something again.
+    fn watch_for(&mut self, time: Duration, now: Instant) {
+        self.watchdog = self.watchdog.map(|dog| Watchdog::new(dog.interval().max(time), now));
     }
 
     /// Begins to watch it, if it is to be watched and can be.
