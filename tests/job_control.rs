@@ -87,21 +87,27 @@ fn ctrl_z_stops_both_and_the_shells_fg_lets_both_go_on() {
     std::fs::write(place.dir().join("program"), program).unwrap();
     // A shell with job control: a group whose parent is in no shell's session would not be stopped by the terminal.
     let steps = "
+expect('READY> ')
 type(b'stty -echo; $GATEWAY run -- sh program\\n')
 expect('is up')
 child = int(open('child').read())
 type(b'\\x1a')
 expect('Stopped')
+expect('READY> ')
 gateway = int(open('gateway.pid').read())
 while state(child) != 'T' or state(gateway) != 'T':
     time.sleep(0)
 type(b'fg\\n')
 expect('went on')
 type(b'\\x03')
+expect('READY> ')
 type(b'echo code $?; exit 9\\n')
 expect('code 0')
 print(ends())";
-    let terminal = TERMINAL.replace(JOB, "os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])");
+    let terminal = TERMINAL.replace(
+        JOB,
+        "os.environ['PS1'] = 'READY> '; os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])",
+    );
     let mut python = std::process::Command::new("python3");
     python.args(["-c", &terminal, "", steps]).current_dir(place.dir()).env("TERM", "dumb");
     python.env("GATEWAY_DIR", place.dir()).env("GATEWAY", env!("CARGO_BIN_EXE_gateway"));
