@@ -304,13 +304,15 @@ fn of_ten_that_take_over_at_once_one_wins_and_the_others_are_told() {
         taker.say("takeover 60000");
     }
     old.ask("await-stop");
-    old.ask("release");
-    let said: Vec<String> = takers.iter_mut().map(|taker| taker.wait_line("takeover:")).collect();
-    let won = said.iter().position(|said| said.starts_with("won ")).unwrap();
-    let winner = takers[won].pid();
-    for (at, said) in said.iter().enumerate() {
-        let told = *said == format!("lost to Some({winner})") || said.contains("claiming:");
-        assert!(at == won || told, "{said}");
+    let winner = lock_owner_at(&dir.path().join("a.pid"), CLAIM).unwrap();
+    let (mut won, mut others): (Vec<Program>, Vec<Program>) =
+        takers.into_iter().partition(|taker| pid(taker) == winner);
+    for other in &mut others {
+        let said = other.wait_line("takeover:");
+        assert!(said.starts_with("error busy=true claiming:"), "{said}");
+        assert!(said.contains(&format!("pid {winner}")), "{said}");
     }
-    assert_eq!(lock_owner(dir.path()), Some(winner.try_into().unwrap()));
+    old.ask("release");
+    assert!(won[0].wait_line("takeover:").starts_with("won "));
+    assert_eq!(lock_owner(dir.path()), Some(winner));
 }
