@@ -372,12 +372,11 @@ impl Supervisor<'_> {
 
     /// Whether nothing is left now. What was forked meanwhile is killed, too, if that is where it stands.
     fn cleared(&mut self, killed: bool) -> bool {
-        let left = self.family.left();
-        let is_gone = self.family.is_gone(&left);
-        if killed && !is_gone {
-            self.family.kill();
+        if killed {
+            self.family.kill(); // before it is looked at, which takes longer than to start the next
         }
-        is_gone
+        let left = self.family.left();
+        self.family.is_gone(&left)
     }
 
     fn say_stopping(&self, signal: &str, grace: Duration) {

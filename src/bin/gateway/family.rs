@@ -78,6 +78,7 @@ impl Family {
             let _ = platform::signal_group(self.child, KILL);
         }
         self.tell(KILL);
+        platform::kill_children(&self.strangers);
         self.each_other().iter().for_each(|other| drop(other.signal(KILL)));
     }
 

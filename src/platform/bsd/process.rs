@@ -13,6 +13,11 @@ pub(crate) use super::keepers::{flock_keepers, inherited_with_flock, keeps_flock
 pub(crate) use super::kqueue::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;
 
+/// The children of this process: not known either.
+pub(crate) fn children() -> Vec<u32> {
+    Vec::new()
+}
+
 /// The descendants of a process: not known, because their orphans are not adopted.
 pub(crate) fn descendants_of(_: u32, _: &[u32]) -> Vec<u32> {
     Vec::new()

@@ -26,7 +26,7 @@ use crate::platform::unix::{exists, is_exhaustion, to_pid};
 use crate::process::Process;
 
 pub(crate) use super::cgroup::{is_frozen, unit_of};
-pub(crate) use super::descendants::descendants_of;
+pub(crate) use super::descendants::{children, descendants_of};
 pub(crate) use super::keepers::{flock_keepers, inherited_with_flock, keeps_flock, signal_with_group};
 pub(crate) use super::lock::shows_posix_lock;
 pub(crate) use super::pidfd::ProcessHandle;
