@@ -1,9 +1,12 @@
 //! After `kill -9` of `gateway` its child, and whatever that started, never runs beside the next one: a witness keeps a
 //! lock of its own, all that it starts keep it too, and the next witness says whether it was free.
+#![cfg(unix)] // elsewhere a job takes the place of this lock
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/users.rs"]
@@ -17,9 +20,10 @@ use std::{
     time::Duration,
 };
 
-use gateway::{Place, Running, is_there, pid_of};
+use gateway::{Place, Running, pid_of};
 use incumbent::{ChildLockOptions, Error, Process, ProcessState};
 use nix::sys::signal::{Signal, kill};
+use os::is_there;
 use program::{Program, eventually, instance, orders, tell, won};
 use rustix::fs::{FlockOperation, flock};
 use users::{OWNER, Town};

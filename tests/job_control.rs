@@ -1,10 +1,13 @@
 //! `gateway run -- PROGRAM` at a terminal: PROGRAM reads it, Ctrl-C and Ctrl-Z reach both, and the shell's `fg` goes on.
 //!
 //! python3 plays the terminal and the shell: a new session on a pseudo-terminal, with `gateway` as its foreground job.
+#![cfg(unix)] // only Unix has stopped jobs
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
 
 use gateway::{Ended, Place, Running};
 

@@ -1,6 +1,8 @@
 //! A release: the instance is free when it returns, nothing is unlinked, and what was said before it is heard.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 
@@ -20,6 +22,7 @@ fn incumbent(dir: &Path) -> Incumbent {
 fn a_released_instance_is_free_at_once_and_its_files_stay() {
     let dir = tempfile::tempdir().unwrap();
     let mut last = 0;
+    #[cfg(unix)]
     let mut inode = None;
     for _ in 0..200 {
         let holder = won(instance(dir.path()).claim_timeout(Duration::ZERO).claim_blocking());
@@ -27,9 +30,12 @@ fn a_released_instance_is_free_at_once_and_its_files_stay() {
         last = holder.generation();
         holder.release_blocking().unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("a.pid")).unwrap(), "", "empty after a release");
-        let facts = std::os::unix::fs::MetadataExt::ino(&fs::metadata(dir.path().join("a.pid")).unwrap());
-        assert_eq!(*inode.get_or_insert(facts), facts, "the pid file is created once");
-        assert!(dir.path().join("a.sock").exists());
+        #[cfg(unix)]
+        {
+            let facts = std::os::unix::fs::MetadataExt::ino(&fs::metadata(dir.path().join("a.pid")).unwrap());
+            assert_eq!(*inode.get_or_insert(facts), facts, "the pid file is created once");
+            assert!(dir.path().join("a.sock").exists());
+        }
     }
 }
 
