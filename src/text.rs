@@ -85,7 +85,8 @@ pub fn user(uid: u32) -> String {
 pub fn processes(all: &[Process]) -> String {
     const MOST: usize = 3;
     let one = |process: &Process| match process.command.as_slice() {
-        [] => format!("pid {}", process.pid),
+        [] if process.name.is_empty() => format!("pid {}", process.pid),
+        [] => format!("pid {} ({})", process.pid, shown(&process.name)),
         words => format!("pid {} ({})", process.pid, command(words, 60)),
     };
     let mut named: Vec<String> = all.iter().take(MOST).map(one).collect();

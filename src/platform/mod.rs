@@ -41,7 +41,7 @@ pub(crate) use unix::{
     },
     flock::{close_inherited, leave_to, share_flock, try_flock},
     from_bytes, host_name, is_exhaustion as means_no_room,
-    locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+    locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock, who_has_open},
     most_descriptors,
     owned::Owned,
     parent,
@@ -87,7 +87,7 @@ pub(crate) use windows::{
         make_file_private, make_private_directory, mark_of, means_in_the_way, of, open_pid_file,
         open_to_append, open_to_look, read_at_start, replace_file, write_at_start,
     },
-    locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+    locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock},
     owned::Owned,
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
@@ -101,5 +101,6 @@ pub(crate) use windows::{
         self_usage, session, supervisor, to_bytes,
     },
     users::{effective_user, user_name},
+    users_of_file::who_has_open,
     words::{UNNAMED_PROCESS, canonical, path_key, quoted, user_number, user_words},
 };

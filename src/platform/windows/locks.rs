@@ -40,6 +40,9 @@ use super::{
 };
 use crate::process::LockOwner;
 
+/// Whether the system tells who owns a lock: only what the owner says of itself.
+pub(crate) const NAMES_OWNERS: bool = false;
+
 /// To read a semaphore's count ("Synchronization Object Security and Access Rights", Microsoft Learn).
 const SEMAPHORE_QUERY_STATE: u32 = 1;
 

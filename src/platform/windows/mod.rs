@@ -8,5 +8,6 @@ pub(crate) mod process;
 pub(crate) mod served;
 pub(crate) mod system;
 pub(crate) mod users;
+pub(crate) mod users_of_file;
 mod wide;
 pub(crate) mod words;
