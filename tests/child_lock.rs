@@ -389,7 +389,8 @@ fn the_lock_is_shown_with_who_keeps_it_and_lasts_as_long_as_they_do() {
     let mut keeper = {
         let lock = holder.child_lock_blocking(&options, |_| {}).unwrap();
         let mut command = Command::new("sh");
-        lock.pass_to(command.args(["-c", "trap '' TERM; echo ready; exec sleep 1000"]));
+        // It does not become another program: who is looked for in that moment is not seen.
+        lock.pass_to(command.args(["-c", "trap '' TERM; echo ready; read line"]));
         Program::start(&mut command)
     };
     keeper.wait_line("ready");

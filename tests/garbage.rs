@@ -163,8 +163,9 @@ fn plants_of_the_system(victim: &Path) -> Vec<Plant> {
     use std::os::windows::fs::symlink_file;
     let to_victim = victim.to_owned();
     let probe = victim.with_extension("link");
-    if let Err(error) = symlink_file(victim, &probe) {
-        os::left_out(&format!("links in place of files: {error}"));
+    let made = symlink_file(victim, &probe);
+    if !kind(&probe).is_some_and(|kind| kind.is_symlink()) {
+        os::left_out(&format!("links in place of files: none can be made here ({made:?})"));
         return Vec::new();
     }
     fs::remove_file(probe).unwrap();

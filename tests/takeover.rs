@@ -6,7 +6,7 @@ mod os;
 #[path = "support/program.rs"]
 mod program;
 
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use incumbent::{Claim, End, Error, Holder, Instance, TakeoverOptions, TakeoverStep};
 use program::{Program, WATCHDOG, eventually, instance, lost, orders, tell, won};
@@ -161,7 +161,7 @@ fn nobody_overtakes_and_a_holder_goes_though_the_one_that_asked_was_killed() {
         let incumbent = lost(instance(dir.path()).claim_blocking());
         assert_eq!(incumbent.pid(), Some(old.pid()));
         let claiming = incumbent.inspect_blocking(WATCHDOG).unwrap().status().claiming.unwrap();
-        assert_eq!(claiming.pid, os::NAMES_OWNERS.then(|| taker.pid()));
+        assert_eq!(claiming.pid, Some(taker.pid()));
     }
     taker.kill_9();
     eventually("the holder knows that nobody will succeed it", || old.ask("has-successor") == "false");
@@ -310,7 +310,7 @@ fn of_ten_that_take_over_at_once_one_wins_and_the_others_are_told() {
     let mut winner = takers.swap_remove(winner.expect("one has asked"));
     assert_eq!(others.len(), 9);
     for said in others {
-        assert!(!os::NAMES_OWNERS || said.contains(&format!("pid {}", winner.pid())), "{said}");
+        assert!(said.contains(&format!("pid {}", winner.pid())), "{said}");
     }
     old.ask("await-stop");
     old.ask("release");

@@ -118,7 +118,8 @@ fn each_way_not_to_go_is_told_apart_and_nothing_is_signalled_without_force() {
             _ => assert!(matches!(error, Error::StillThere { .. }), "{error:?}"),
         }
         assert!(os::is_there(fake.pid()) && !os::is_free(dir.path()), "{how}: it lives, and holds");
-        let Ok(Claim::Won(holder)) = take_over(dir.path(), true) else { panic!("{how}: not forced") };
+        let forced = take_over(dir.path(), true);
+        let Ok(Claim::Won(holder)) = forced else { panic!("{how}: not forced: {forced:?}") };
         fake.wait();
         holder.release_blocking().unwrap();
     }

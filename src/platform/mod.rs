@@ -29,7 +29,7 @@ mod unix;
 #[cfg(unix)]
 pub use unix::for_gateway;
 #[cfg(all(test, unix))]
-pub(crate) use unix::plain_files::testing;
+pub(crate) use unix::testing;
 #[cfg(unix)]
 pub(crate) use unix::{
     block_signals_here,
@@ -82,6 +82,8 @@ pub(crate) use bsd::{
 
 #[cfg(windows)]
 mod windows;
+#[cfg(all(test, windows))]
+pub(crate) use windows::testing;
 #[cfg(windows)]
 pub(crate) use windows::{
     files::{

@@ -14,6 +14,9 @@ pub(crate) mod owned;
 pub(crate) mod plain_files;
 pub(crate) mod served;
 pub(crate) mod socket;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails so
+pub(crate) mod testing;
 pub(crate) mod words;
 
 use std::ffi::OsString;

@@ -7,6 +7,9 @@ pub(crate) mod pipes;
 pub(crate) mod process;
 pub(crate) mod served;
 pub(crate) mod system;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails so
+pub(crate) mod testing;
 pub(crate) mod users;
 pub(crate) mod users_of_file;
 mod wide;

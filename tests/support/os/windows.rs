@@ -314,6 +314,7 @@ pub fn end_when_asked(code: i32) {
 
 static CODE: AtomicI32 = AtomicI32::new(0);
 
+#[allow(clippy::exit, reason = "it is asked to")]
 unsafe extern "system" fn end_now(_: u32) -> BOOL {
     std::process::exit(CODE.load(Ordering::SeqCst))
 }

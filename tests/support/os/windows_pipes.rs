@@ -1,7 +1,7 @@
 //! The endpoint is a named pipe; its name stands in the record. All reads and writes are overlapped, so that each has its
 //! time, and one does not wait for the other.
 
-#![allow(clippy::cast_possible_wrap)] // codes of Windows are the same bits with either sign
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)] // codes of Windows are the same bits with either sign
 
 use std::{
     io,
@@ -16,8 +16,8 @@ use std::{
 use windows_sys::{
     Win32::{
         Foundation::{
-            ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_PIPE_BUSY, ERROR_PIPE_CONNECTED, GENERIC_READ,
-            GENERIC_WRITE, INVALID_HANDLE_VALUE,
+            ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_NO_DATA, ERROR_PIPE_BUSY, ERROR_PIPE_CONNECTED,
+            GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
         },
         Storage::FileSystem::{
             CreateFileW, FILE_FLAG_OVERLAPPED, OPEN_EXISTING, PIPE_ACCESS_DUPLEX, ReadFile,
@@ -203,16 +203,20 @@ impl Listener {
     }
 
     pub fn accept(&self) -> io::Result<Stream> {
-        let pipe = self.next.borrow().clone();
-        // SAFETY: the handle is open; what is pointed to lives until the operation has ended.
-        let connected =
-            transfer(&pipe, INFINITE, |pipe, overlapped| unsafe { ConnectNamedPipe(pipe, overlapped) });
-        match connected {
-            // Somebody connected before this was called.
-            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_CONNECTED as i32) => {}
-            other => drop(other?),
+        loop {
+            let next = Self::instance(&self.name)?;
+            let pipe = self.next.replace(next);
+            // SAFETY: the handle is open; what is pointed to lives until the operation has ended.
+            let connected =
+                transfer(&pipe, INFINITE, |pipe, overlapped| unsafe { ConnectNamedPipe(pipe, overlapped) });
+            match connected.map_err(|error| error.raw_os_error().unwrap_or_default() as u32) {
+                Ok(_) | Err(ERROR_PIPE_CONNECTED) => {
+                    return Ok(Stream { pipe, at_most: Duration::from_secs(60) });
+                }
+                // Whoever connected before this was called has gone already.
+                Err(ERROR_NO_DATA) => {}
+                Err(code) => return Err(io::Error::from_raw_os_error(code as i32)),
+            }
         }
-        self.next.replace(Self::instance(&self.name)?);
-        Ok(Stream { pipe, at_most: Duration::from_secs(60) })
     }
 }
