@@ -106,8 +106,8 @@ mod tests {
         assert_eq!(Starter { name: None, ..all.clone() }.words(), "pid 1 (unit gateway@a.service)");
         assert_eq!(
             Starter { pid: None, name: None, ..all }.words(),
-            "a process in another pid namespace (unit gateway@a.service)"
+            format!("{} (unit gateway@a.service)", platform::UNNAMED_PROCESS)
         );
-        assert_eq!(Starter::default().words(), "a process in another pid namespace");
+        assert_eq!(Starter::default().words(), platform::UNNAMED_PROCESS);
     }
 }

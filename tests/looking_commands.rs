@@ -316,7 +316,6 @@ fn ping_measures_and_says_who_is_missing() {
 /// A program that runs until the test has seen enough; killed at the end.
 struct Running {
     child: Child,
-    words: Vec<String>,
     lines: mpsc::Receiver<String>,
 }
 
@@ -327,9 +326,7 @@ impl Running {
         let out: BufReader<ChildStdout> = BufReader::new(child.stdout.take().unwrap());
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        let program = std::iter::once(command.get_program());
-        let words = program.chain(command.get_args()).map(|word| word.to_string_lossy().into_owned());
-        Self { child, words: words.collect(), lines }
+        Self { child, lines }
     }
 
     fn next(&self) -> String {
@@ -360,7 +357,7 @@ fn ping_goes_on_over_a_new_holder_and_sums_up_when_interrupted() {
     let second = Player::holder(dir.path(), "a");
     ping.until(&format!("another holds it now: pid {}", second.pid()));
     ping.until(&format!("pong from pid {}", second.pid()));
-    os::interrupt(ping.child.id(), &ping.words);
+    os::interrupt(ping.child.id());
     ping.until("--- a ping statistics ---");
     ping.until("round trip");
     assert_eq!(ping.child.wait().unwrap().code(), Some(0));

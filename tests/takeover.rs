@@ -279,7 +279,7 @@ fn a_pid_file_that_is_deleted_while_a_takeover_waits_lets_nobody_in_before() {
     let dir = tempfile::tempdir().unwrap();
     let mut old = holding(dir.path());
     let mut new = taking_over(dir.path(), "takeover 60000");
-    fs::remove_file(dir.path().join("a.pid")).unwrap();
+    std::fs::remove_file(dir.path().join("a.pid")).unwrap();
     eventually("the takeover has the claim lock of the new file", || os::has_claim(dir.path(), new.pid()));
     assert_eq!(lost(instance(dir.path()).claim_blocking()).pid(), Some(old.pid()));
     old.ask("release");

@@ -95,7 +95,6 @@ pub(crate) fn until_dismissed() {
 /// A process in a group of its own, which is killed when this is dropped.
 pub(crate) struct Running {
     child: Child,
-    words: Vec<String>,
     pub(crate) stdin: Option<ChildStdin>,
     stdout: Lines,
     stderr: Lines,
@@ -150,10 +149,7 @@ impl Running {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         let stderr = Lines::of(child.stderr.take().unwrap());
-        let program = std::iter::once(command.get_program());
-        let words =
-            program.chain(command.get_args()).map(|word| word.to_string_lossy().into_owned()).collect();
-        Self { child, words, stdin, stdout, stderr, overdue, _alive: alive }
+        Self { child, stdin, stdout, stderr, overdue, _alive: alive }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -178,12 +174,12 @@ impl Running {
 
     /// Asks it to stop, as a person or a service manager does.
     pub(crate) fn terminate(&self) {
-        os::terminate(self.pid(), &self.words);
+        os::terminate(self.pid());
     }
 
     /// Asks it to stop, as a person at a terminal does.
     pub(crate) fn interrupt(&self) {
-        os::interrupt(self.pid(), &self.words);
+        os::interrupt(self.pid());
     }
 
     /// Suspends it, and waits until it is.

@@ -33,7 +33,6 @@ pub fn role() -> Option<(String, PathBuf)> {
 /// A program that runs.
 pub struct Program {
     pub child: Child,
-    words: Vec<String>,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     seen: Vec<String>,
@@ -81,7 +80,7 @@ impl Program {
                 }
             }
         });
-        Self { child, words: words(command), stdin, lines, seen: Vec::new() }
+        Self { child, stdin, lines, seen: Vec::new() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -139,7 +138,7 @@ impl Program {
 
     /// Asks it to stop, as a person or a service manager does.
     pub fn terminate(&self) {
-        os::terminate(self.pid(), &self.words);
+        os::terminate(self.pid());
     }
 
     /// Suspends it, and waits until it is.
@@ -174,12 +173,6 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The words that a program is started with.
-pub fn words(command: &Command) -> Vec<String> {
-    let program = std::iter::once(command.get_program());
-    program.chain(command.get_args()).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// The lines that the test says to a role.

@@ -19,12 +19,6 @@ use crate::{
 /// What stands before what it does.
 const DOES: &str = "does:";
 
-/// How `gateway` ends when its PROGRAM was stopped and does nothing against it: under Wine nobody can ask it to, so that it
-/// is ended at once, as if it had been asked in vain.
-pub(crate) fn stopped() -> i32 {
-    if os::can_ask() { 0 } else { 137 }
-}
-
 /// The command line of a PROGRAM that does this: see [`play`] for what there is.
 pub(crate) fn program(does: &str) -> Vec<String> {
     let own = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
@@ -50,6 +44,7 @@ pub(crate) fn play() {
     let Some(does) = std::env::args().find_map(|word| word.strip_prefix(DOES).map(str::to_owned)) else {
         return;
     };
+    os::be_asked();
     let (verb, rest) = does.split_once(' ').unwrap_or((&does, ""));
     match verb {
         // Says its pid, and lasts.

@@ -56,6 +56,11 @@ pub(crate) fn path_not_utf8() -> PathBuf {
     PathBuf::from(OsString::from_vec(b"/srv/caf\xe9".to_vec()))
 }
 
+/// What the system answers to who may not.
+pub(crate) fn denied() -> std::io::Error {
+    std::io::Error::from_raw_os_error(nix::libc::EACCES)
+}
+
 /// A process that a test does things to; ended and reaped with it.
 pub(crate) struct Subject(Child);
 

@@ -52,6 +52,11 @@ pub(crate) fn path_not_utf8() -> PathBuf {
     PathBuf::from(OsString::from_wide(&[0x43, 0x3a, 0x5c, 0x63, 0xd800]))
 }
 
+/// What the system answers to who may not.
+pub(crate) fn denied() -> std::io::Error {
+    std::io::Error::from_raw_os_error(5)
+}
+
 /// A process that a test does things to; ended with it.
 pub(crate) struct Subject(Child);
 

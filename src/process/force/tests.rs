@@ -84,7 +84,7 @@ fn what_is_no_other_process_is_refused() {
     assert_refused(&force(LockOwner::Pid(0)), "not the pid");
     assert_refused(&force(LockOwner::Pid(u32::MAX)), "not the pid");
     assert_refused(&force(LockOwner::Pid(std::process::id())), "this very process");
-    assert_refused(&force(LockOwner::ElsewhereNamespace), "another pid namespace");
+    assert_refused(&force(LockOwner::ElsewhereNamespace), platform::UNNAMED_PROCESS);
     assert_eq!(force(LockOwner::None), Forced::Gone);
 
     let ended = Subject::ended();

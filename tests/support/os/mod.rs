@@ -16,8 +16,10 @@ mod streams;
 pub use streams::*;
 
 use std::{
+    collections::BTreeSet,
     io::Write as _,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 /// The byte of the pid file that the holder keeps locked.
@@ -25,9 +27,12 @@ pub const INSTANCE: u64 = 1 << 30;
 /// The byte of the pid file that who claims keeps locked.
 pub const CLAIM: u64 = INSTANCE + 1;
 
-/// Says what a test did not do, and why; past the harness, so that it is read although the test passes.
+/// Says once what a test did not do, and why; past the harness, so that it is read although the test passes.
 pub fn left_out(what_and_why: &str) {
-    let _ = writeln!(std::io::stderr(), "left out: {what_and_why}");
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().is_ok_and(|mut said| said.insert(what_and_why.to_owned())) {
+        let _ = writeln!(std::io::stderr(), "left out: {what_and_why}");
+    }
 }
 
 /// As often as a race is tried: fewer times under Wine, where a start takes long, and as often as `STRESS` says.

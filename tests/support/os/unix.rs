@@ -56,11 +56,6 @@ pub fn is_wine() -> bool {
     false
 }
 
-/// Whether a program can be asked to stop here, and not only be ended.
-pub fn can_ask() -> bool {
-    true
-}
-
 fn of(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).expect("a pid"))
 }
@@ -145,13 +140,13 @@ pub fn kill_unreaped(pid: u32) {
     waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).expect("a child");
 }
 
-/// Asks it to stop. `_command` is how it was started.
-pub fn terminate(pid: u32, _command: &[String]) {
+/// Asks it to stop, as a service manager does.
+pub fn terminate(pid: u32) {
     kill(of(pid), Signal::SIGTERM).expect("it is there");
 }
 
 /// Asks it to stop, as a person at a terminal does.
-pub fn interrupt(pid: u32, _command: &[String]) {
+pub fn interrupt(pid: u32) {
     kill(of(pid), Signal::SIGINT).expect("it is there");
 }
 
@@ -175,6 +170,9 @@ pub fn resume(pid: u32) {
 pub fn suspend_self() {
     raise(Signal::SIGSTOP).expect("stopped");
 }
+
+/// This process can be asked to stop, as any can.
+pub fn be_asked() {}
 
 /// From now on this process does not listen when it is asked to stop.
 pub fn be_deaf() {

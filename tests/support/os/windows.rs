@@ -1,8 +1,8 @@
 //! Handles, jobs and byte ranges.
 //!
 //! Everything that a test starts is in a job of the test binary's that ends with it, so that nothing survives a test that
-//! fails. Wine (8.0) is detected by what only it has, and left out of what it cannot: it has no console here, so that no
-//! `CTRL_BREAK` arrives; what asks `gateway` to stop there is `SIGINT` to its Unix process, which Wine makes a `CTRL_C` of.
+//! fails. Wine (8.0) is detected by what only it has: it has no console here, so that an event of one is brought to a process
+//! by a thread at what the console calls in it.
 
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)] // codes of Windows are the same bits with either sign
 
@@ -16,8 +16,8 @@ use std::{
         process::CommandExt as _,
     },
     path::Path,
-    process::{Command, ExitStatus, Stdio},
-    ptr::null,
+    process::{Command, ExitStatus},
+    ptr::{null, null_mut},
     sync::{
         OnceLock,
         atomic::{AtomicI32, Ordering},
@@ -33,7 +33,7 @@ use windows_sys::{
             UnlockFileEx,
         },
         System::{
-            Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent, SetConsoleCtrlHandler},
+            Console::{CTRL_BREAK_EVENT, CTRL_C_EVENT, GenerateConsoleCtrlEvent, SetConsoleCtrlHandler},
             IO::OVERLAPPED,
             JobObjects::{
                 AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_BREAKAWAY_OK,
@@ -43,9 +43,10 @@ use windows_sys::{
             LibraryLoader::{GetModuleHandleW, GetProcAddress},
             ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS},
             Threading::{
-                CREATE_NEW_PROCESS_GROUP, GetCurrentProcess, GetProcessHandleCount, OpenProcess,
-                PROCESS_QUERY_INFORMATION, PROCESS_SUSPEND_RESUME, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE,
-                TerminateProcess, WaitForSingleObject,
+                CREATE_NEW_PROCESS_GROUP, CreateRemoteThread, GetCurrentProcess, GetProcessHandleCount,
+                LPTHREAD_START_ROUTINE, OpenProcess, PROCESS_CREATE_THREAD, PROCESS_QUERY_INFORMATION,
+                PROCESS_SUSPEND_RESUME, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, PROCESS_VM_OPERATION,
+                PROCESS_VM_READ, PROCESS_VM_WRITE, TerminateProcess, WaitForSingleObject,
             },
         },
     },
@@ -92,11 +93,6 @@ fn ntdll(name: PCSTR) -> Option<unsafe extern "system" fn() -> isize> {
 /// Whether this is Wine, which is not Windows.
 pub fn is_wine() -> bool {
     ntdll(s!("wine_get_version")).is_some()
-}
-
-/// Whether a program can be asked to stop here, and not only be ended: under Wine there is no console to do it with.
-pub fn can_ask() -> bool {
-    !is_wine()
 }
 
 /// The job that ends whatever this process started, when it ends itself.
@@ -170,7 +166,7 @@ pub fn word(bytes: &[u8]) -> OsString {
 /// Starts it as the leader of a group, so that it can be asked to stop alone.
 pub fn lead(command: &mut Command) {
     if !is_wine() {
-        // Who leads a group does not hear Ctrl-C, and that is how it is asked under Wine.
+        // Wine lets who leads a group hear nothing at all.
         command.creation_flags(CREATE_NEW_PROCESS_GROUP);
     }
 }
@@ -225,45 +221,36 @@ pub fn kill_unreaped(pid: u32) {
     assert_eq!(ended, WAIT_OBJECT_0);
 }
 
-/// Asks it to stop. `command` is how it was started: its Unix process has the same words.
-pub fn terminate(pid: u32, command: &[String]) {
+/// Asks it to stop, as a service manager does.
+pub fn terminate(pid: u32) {
     if is_wine() {
-        return unix_kill("-INT", &unix_pid(command));
+        return tell(pid, CTRL_BREAK_EVENT);
     }
     // SAFETY: plain numbers.
     let asked = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, pid) };
     assert_ne!(asked, 0, "{}", io::Error::last_os_error());
 }
 
-/// Asks it to stop, as a person at a terminal does.
-pub fn interrupt(pid: u32, command: &[String]) {
-    terminate(pid, command);
+/// Asks it to stop, as a person at a terminal does: who leads a group hears `CTRL_BREAK` alone.
+pub fn interrupt(pid: u32) {
+    if is_wine() { tell(pid, CTRL_C_EVENT) } else { terminate(pid) }
 }
 
-/// The one Unix process under Wine that was started with these words; the program is known by its file's name.
-pub fn unix_pid(command: &[String]) -> String {
-    let name = |word: &str| {
-        let file = word.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
-        file.trim_end_matches(".exe").to_owned()
-    };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("Z:\\proc").expect("Wine shows /proc").flatten() {
-        let pid = entry.file_name().to_string_lossy().into_owned();
-        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        let line = String::from_utf8_lossy(&line).trim_end_matches('\0').to_owned();
-        let words: Vec<&str> = line.split('\0').collect();
-        if name(words[0]) == name(&command[0]) && words[1..] == command[1..] {
-            found.push(pid);
-        }
-    }
-    let [pid] = &found[..] else { panic!("not one process of Unix runs {command:?}, but {found:?}") };
-    pid.clone()
-}
-
-/// Sends a signal of Unix under Wine, which starts a program of Unix, and gives no handle for it.
-pub fn unix_kill(signal: &str, pid: &str) {
-    let quiet = Stdio::null;
-    let _ = Command::new("Z:\\bin\\kill").args([signal, pid]).stdin(quiet()).stdout(quiet()).spawn();
+/// Has a process hear an event of a console, although there is none: on a thread of its own it does what it does then.
+fn tell(pid: u32, event: u32) {
+    let rights = PROCESS_CREATE_THREAD | PROCESS_QUERY_INFORMATION | PROCESS_VM_OPERATION;
+    let process = open(pid, rights | PROCESS_VM_READ | PROCESS_VM_WRITE).expect("it is there");
+    // SAFETY: both names are literals that end with a zero; kernelbase is in every process, at the same place.
+    let routine = unsafe { GetProcAddress(GetModuleHandleW(w!("kernelbase.dll")), s!("CtrlRoutine")) };
+    // SAFETY: it is a function that a thread begins with, and takes the number of the event.
+    let routine: LPTHREAD_START_ROUTINE = Some(unsafe { std::mem::transmute(routine.expect("Wine has it")) });
+    let event = std::ptr::without_provenance(event as usize);
+    // SAFETY: the handle is open, and has the rights for it.
+    let thread =
+        unsafe { CreateRemoteThread(process.as_raw_handle(), null(), 0, routine, event, 0, null_mut()) };
+    assert!(!thread.is_null(), "{}", io::Error::last_os_error());
+    // SAFETY: it is new, and nobody else's.
+    drop(unsafe { OwnedHandle::from_raw_handle(thread) });
 }
 
 /// Suspends every thread of a process.
@@ -293,8 +280,17 @@ fn call_on(pid: u32, name: PCSTR) {
     assert_eq!(status, 0, "{status:#x}");
 }
 
+/// This process can be asked to stop, though it was started in a group of its own, which by itself hears no Ctrl-C, and
+/// under Wine nothing (<https://learn.microsoft.com/windows/console/setconsolectrlhandler>).
+pub fn be_asked() {
+    // SAFETY: without a function it is this that is set.
+    let set = unsafe { SetConsoleCtrlHandler(None, 0) };
+    assert_ne!(set, 0, "{}", io::Error::last_os_error());
+}
+
 /// From now on this process does not listen when it is asked to stop.
 pub fn be_deaf() {
+    be_asked();
     // SAFETY: the function is there as long as the process.
     let set = unsafe { SetConsoleCtrlHandler(Some(deaf), 1) };
     assert_ne!(set, 0, "{}", io::Error::last_os_error());
@@ -306,6 +302,7 @@ unsafe extern "system" fn deaf(_: u32) -> BOOL {
 
 /// When this process is asked to stop, it ends with this code.
 pub fn end_when_asked(code: i32) {
+    be_asked();
     CODE.store(code, Ordering::SeqCst);
     // SAFETY: the function is there as long as the process.
     let set = unsafe { SetConsoleCtrlHandler(Some(end_now), 1) };
