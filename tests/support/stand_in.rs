@@ -85,6 +85,11 @@ pub(crate) fn play() {
             let variable = |name| std::env::var(name).unwrap_or_default();
             say(&format!("shown {} {}", variable("GATEWAY_NAME"), variable("GATEWAY_DIR")));
         }
+        // Says the words that stand behind those of `program`.
+        "words" => {
+            let words: Vec<String> = std::env::args().skip(program("").len()).collect();
+            say(&format!("words {}", serde_json::json!(words)));
+        }
         // Takes a lock of its own, and notes if it cannot: another one lives.
         "witness" => {
             let witness = os::Lock::take("witness".as_ref(), 0);

@@ -7,9 +7,10 @@
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)] // codes of Windows are the same bits with either sign
 
 use std::{
-    ffi::OsString,
+    ffi::{OsString, c_void},
     fs::File,
     io,
+    mem::transmute,
     os::windows::{
         fs::OpenOptionsExt as _,
         io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
@@ -243,7 +244,11 @@ fn tell(pid: u32, event: u32) {
     // SAFETY: both names are literals that end with a zero; kernelbase is in every process, at the same place.
     let routine = unsafe { GetProcAddress(GetModuleHandleW(w!("kernelbase.dll")), s!("CtrlRoutine")) };
     // SAFETY: it is a function that a thread begins with, and takes the number of the event.
-    let routine: LPTHREAD_START_ROUTINE = Some(unsafe { std::mem::transmute(routine.expect("Wine has it")) });
+    let routine: LPTHREAD_START_ROUTINE = Some(unsafe {
+        transmute::<unsafe extern "system" fn() -> isize, unsafe extern "system" fn(*mut c_void) -> u32>(
+            routine.expect("Wine has it"),
+        )
+    });
     let event = std::ptr::without_provenance(event as usize);
     // SAFETY: the handle is open, and has the rights for it.
     let thread =
@@ -274,7 +279,7 @@ fn call_on(pid: u32, name: PCSTR) {
     let process = open(pid, PROCESS_SUSPEND_RESUME).expect("it is there");
     let function = ntdll(name).expect("every Windows has it");
     // SAFETY: both are `NTSTATUS NtXProcess(HANDLE)`.
-    let function: unsafe extern "system" fn(HANDLE) -> i32 = unsafe { std::mem::transmute(function) };
+    let function: unsafe extern "system" fn(HANDLE) -> i32 = unsafe { transmute(function) };
     // SAFETY: the handle is open, and has the right for it.
     let status = unsafe { function(process.as_raw_handle()) };
     assert_eq!(status, 0, "{status:#x}");
@@ -353,6 +358,14 @@ pub fn set_lock(file: &File, byte: u64, take: bool) -> io::Result<()> {
             UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut at)
         }
     };
+    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes a lock on an open file as soon as it is free.
+pub fn wait_for_lock(file: &File, byte: u64) -> io::Result<()> {
+    let mut at = at(byte);
+    // SAFETY: as above.
+    let done = unsafe { LockFileEx(file.as_raw_handle(), LOCKFILE_EXCLUSIVE_LOCK, 0, 1, 0, &raw mut at) };
     if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

@@ -156,6 +156,7 @@ impl io::Write for Stream {
         self.write_within(bytes, milliseconds(self.at_most))
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "the trait says so")]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
