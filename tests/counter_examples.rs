@@ -24,8 +24,8 @@ fn role() {
     }
 }
 
-#[test]
 #[cfg(unix)] // elsewhere it is locked by nobody who may not write
+#[test]
 fn the_pid_file_is_nobody_elses_to_lock() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
@@ -73,8 +73,8 @@ fn no_timeout_is_too_long() {
     drop(holder);
 }
 
-#[test]
 #[cfg(unix)] // elsewhere it has no socket
+#[test]
 fn an_own_socket_under_another_kind_is_no_holder() {
     let dir = tempfile::tempdir().unwrap();
     let datagrams = std::os::unix::net::UnixDatagram::bind(dir.path().join("a.sock")).unwrap();

@@ -29,8 +29,8 @@ fn is_whole(dir: &Path, pid: u32) -> bool {
         && os::connect(dir, WATCHDOG).is_ok()
 }
 
-#[test]
 #[cfg(unix)]
+#[test]
 fn deleted_files_let_nobody_in_and_come_back_within_two_seconds() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("place");
@@ -73,8 +73,8 @@ fn a_record_that_somebody_wrote_over_is_written_again() {
     holder.ask("holding?");
 }
 
-#[test]
 #[cfg(unix)]
+#[test]
 fn a_pid_file_that_is_moved_away_and_back_is_still_the_holders() {
     let dir = tempfile::tempdir().unwrap();
     let mut holder = Program::role("holder", dir.path());
@@ -89,8 +89,8 @@ fn a_pid_file_that_is_moved_away_and_back_is_still_the_holders() {
     drop(won(instance(dir.path()).claim_blocking()));
 }
 
-#[test]
 #[cfg(unix)]
+#[test]
 fn a_file_that_comes_in_place_of_the_socket_is_left_alone_and_said() {
     let dir = tempfile::tempdir().unwrap();
     let mut holder = Program::role("holder", dir.path());
@@ -108,8 +108,8 @@ fn a_file_that_comes_in_place_of_the_socket_is_left_alone_and_said() {
     eventually("all is well", || incumbent.status_blocking(WATCHDOG).unwrap().problem.is_none());
 }
 
-#[test]
 #[cfg(windows)]
+#[test]
 fn what_windows_lets_nobody_delete_stays_and_the_rest_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut holder = Program::role("holder", dir.path());

@@ -387,8 +387,8 @@ fn watch_tells_every_change_over_a_restart() {
     assert!(["starting", "ready"].contains(&state(&line).as_str()), "{line}");
 }
 
-#[test]
 #[cfg(unix)] // elsewhere nobody can delete the pid file of a holder
+#[test]
 fn a_silent_listener_without_the_lock_is_neither_alive_nor_dead() {
     let dir = directory();
     let holder = Player::holder(dir.path(), "a");

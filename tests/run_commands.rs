@@ -185,8 +185,8 @@ fn a_hint_to_run_keeps_the_options_that_were_given() {
     );
 }
 
-#[test]
 #[cfg(unix)] // elsewhere force has no gentler way
+#[test]
 fn a_stop_by_force_says_whether_the_holder_ended_by_itself() {
     let place = Place::new();
     let (holder, _) = holder_with_child(&place);

@@ -120,8 +120,8 @@ fn a_reader_that_leaves_is_no_failure() {
     }
 }
 
-#[test]
 #[cfg(unix)] // there is no such device elsewhere
+#[test]
 fn a_full_disk_is_said() {
     let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
     let dir = directory();
@@ -169,8 +169,8 @@ fn doctor_hints_at_nothing_that_would_be_refused() {
     }
 }
 
-#[test]
 #[cfg(unix)] // there is no such device elsewhere
+#[test]
 fn a_broken_standard_output_is_not_the_directorys_fault() {
     let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else { return };
     let dir = directory();
@@ -219,8 +219,8 @@ fn absurd_durations_and_counts_are_usage_errors() {
     assert_eq!(year.0, 0, "{}", year.2);
 }
 
-#[test]
 #[cfg(unix)] // elsewhere handles have no such limit
+#[test]
 fn without_descriptors_there_is_an_error_and_no_panic() {
     let dir = directory();
     for limit in 4..32 {

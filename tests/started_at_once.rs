@@ -71,8 +71,8 @@ fn of_two_hundred_started_at_once_one_holds_and_all_others_are_told_who() {
     }
 }
 
-#[test]
 #[cfg(unix)] // elsewhere no file may have such a name
+#[test]
 fn a_program_whose_name_looks_like_its_own_state_holds_and_is_shown_well() {
     let place = Place::new();
     let program = place.dir().join("a) b (c");

@@ -273,8 +273,8 @@ fn a_stopped_holder_is_reported_and_ended_only_by_force() {
     old.wait();
 }
 
-#[test]
 #[cfg(unix)] // elsewhere nobody can delete the pid file of a holder
+#[test]
 fn a_pid_file_that_is_deleted_while_a_takeover_waits_lets_nobody_in_before() {
     let dir = tempfile::tempdir().unwrap();
     let mut old = holding(dir.path());
