@@ -24,7 +24,7 @@ fn a_released_instance_is_free_at_once_and_its_files_stay() {
     let mut last = 0;
     #[cfg(unix)]
     let mut inode = None;
-    for _ in 0..200 {
+    for _ in 0..os::rounds(200) {
         let holder = won(instance(dir.path()).claim_timeout(Duration::ZERO).claim_blocking());
         assert!(holder.generation() > last);
         last = holder.generation();
@@ -42,7 +42,7 @@ fn a_released_instance_is_free_at_once_and_its_files_stay() {
 #[test]
 fn an_answer_that_was_given_before_the_release_reaches_its_sender() {
     let dir = tempfile::tempdir().unwrap();
-    for round in 0..50 {
+    for round in 0..os::rounds(50) {
         let holder = won(instance(dir.path()).claim_blocking());
         let mut messages = holder.messages();
         let sender = incumbent(dir.path());
