@@ -20,6 +20,8 @@
 mod unix;
 #[cfg(unix)]
 pub use unix::for_gateway;
+#[cfg(unix)]
+pub(crate) use unix::flock as kept;
 #[cfg(all(test, unix))]
 pub(crate) use unix::plain_files::testing;
 #[cfg(unix)]
@@ -31,7 +33,6 @@ pub(crate) use unix::{
         Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_file_private,
         make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
-    flock::{close_inherited, leave_to, share_flock, try_flock},
     from_bytes, host_name, is_exhaustion as means_no_room,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
     most_descriptors,
@@ -45,7 +46,7 @@ pub(crate) use unix::{
         Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
         listen_on, means_nobody, rename_into_place,
     },
-    to_bytes, to_signal, user_name,
+    to_bytes, user_name,
 };
 
 #[cfg(target_os = "linux")]

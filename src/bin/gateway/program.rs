@@ -53,10 +53,7 @@ pub(crate) fn start(
         command.stdin(Stdio::piped());
     }
     platform::die_with_parent(&mut command);
-    for lock in locks {
-        lock.pass_to(&mut command);
-    }
-    command.spawn()
+    ChildLock::spawn(locks, &mut command)
 }
 
 /// Whether a service manager has set this variable for `gateway` itself: sockets, readiness and watchdog of `sd_notify(3)`,
