@@ -39,7 +39,10 @@ use crate::{
     holder::Holder,
     pid_file::refuse_unless_plain,
     place::Place,
-    platform::{self, FileId, Kind, PerProcess, kept::{self, Kept}},
+    platform::{
+        self, FileId, Kind, PerProcess,
+        kept::{self, Kept},
+    },
     process::Process,
 };
 
@@ -103,7 +106,7 @@ impl ChildLock {
     /// Unix: the program inherits a descriptor without close-on-exec, with a high number (1000 or the next free one; a
     /// lower one where the limit is lower). Windows: it is put into a job object before it runs, and is killed with all
     /// that it started when this process ends, however that does; it leads a process group of its own, so that
-    /// CTRL_BREAK reaches it alone.
+    /// `CTRL_BREAK` reaches it alone.
     pub fn spawn(locks: &[Self], command: &mut Command) -> io::Result<Child> {
         kept::spawn(locks.iter().map(|lock| &lock.kept), command)
     }

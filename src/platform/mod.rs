@@ -19,9 +19,9 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::for_gateway;
-#[cfg(unix)]
 pub(crate) use unix::flock as kept;
+#[cfg(unix)]
+pub use unix::for_gateway;
 #[cfg(all(test, unix))]
 pub(crate) use unix::plain_files::testing;
 #[cfg(unix)]

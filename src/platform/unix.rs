@@ -14,6 +14,8 @@ pub(crate) mod owned;
 pub(crate) mod per_process;
 pub(crate) mod plain_files;
 pub(crate) mod served;
+#[cfg(feature = "cli")]
+pub mod signals;
 pub(crate) mod socket;
 
 use std::ffi::OsString;

@@ -19,6 +19,8 @@ use rustix::{
     io::Errno,
 };
 
+#[cfg(feature = "cli")]
+pub use super::signals;
 pub use super::{
     datagrams::{Datagram, connect_datagrams, receive_datagram},
     detached,
@@ -60,6 +62,12 @@ pub fn die_with_parent(command: &mut Command) {
     let _ = command;
 }
 
+/// Has the program lead a process group of its own.
+pub fn in_own_group(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    command.process_group(0);
+}
+
 /// The user that a file or directory belongs to; none: it cannot be looked at.
 #[must_use]
 pub fn owner_of(path: &Path) -> Option<u32> {
@@ -96,8 +104,24 @@ pub fn has_descriptors_left(count: usize) -> io::Result<()> {
     opened.map(drop)
 }
 
+/// What asks a program to stop, unless the user says otherwise, as [`signal_number`] reads it.
+pub const DEFAULT_STOP_SIGNAL: &str = "TERM";
+
+/// What `--help` says of it.
+pub const STOP_SIGNAL_HELP: &str =
+    "The signal that asks PROGRAM to stop, by name or number (`TERM`, `INT`, `QUIT`)";
+
+/// What it can be.
+pub const STOP_SIGNALS: &str = "TERM, INT, QUIT, HUP, USR1, KILL or another name or number of `kill -l`";
+
+/// The signal that ends a program at once.
+pub const KILL: i32 = libc::SIGKILL;
+
 /// The signal that ends a program with a core.
 pub const ABORT: i32 = libc::SIGABRT;
+
+/// Whether the number of a child that was waited for stays its own, as long as this process knows it.
+pub const KEEPS_NUMBERS: bool = false;
 
 /// The signal that lets a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;
