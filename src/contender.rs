@@ -203,11 +203,11 @@ impl<'a> Contender<'a> {
     }
 
     fn take_abstract_name(&mut self) -> AbstractName {
-        let address = self.place.abstract_name();
+        let (address, owner) = (self.place.abstract_name(), self.place.owner());
         let patience = Instant::now() + NAME_PATIENCE;
         let mut before = None;
         loop {
-            let met = match platform::listen_on(&address) {
+            let met = match platform::listen_on(&address, owner) {
                 Ok(listener) => {
                     self.abstract_name = Some(Listener::new(listener));
                     return AbstractName::Taken;

@@ -167,7 +167,7 @@ pub(crate) fn supervised_by(supervisor: &Supervisor) -> String {
 }
 
 fn pid_words(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"))
+    pid.map_or_else(|| platform::UNNAMED_PROCESS.to_owned(), |pid| format!("pid {pid}"))
 }
 
 pub(crate) fn owner_words(owner: LockOwner, process: Option<&Process>) -> String {

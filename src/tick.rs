@@ -124,7 +124,7 @@ fn regain_abstract_name(held: &Arc<Held>, core: &mut Core) {
         return;
     }
     core.abstract_name = None; // or it would keep its own name taken
-    match platform::listen_on(&held.place.abstract_name()) {
+    match platform::listen_on(&held.place.abstract_name(), held.owner) {
         Ok(listener) => {
             core.abstract_name = Some(Listener::new(listener));
             held.set_problem(Problem::AbstractName, None);
