@@ -9,6 +9,8 @@ pub mod detached;
 pub(crate) mod files;
 pub(crate) mod flock;
 pub mod for_gateway;
+#[cfg(feature = "cli")]
+pub(crate) mod inbox;
 pub(crate) mod locks;
 pub(crate) mod owned;
 pub(crate) mod plain_files;

@@ -19,12 +19,18 @@ use rustix::{
     io::Errno,
 };
 
-#[cfg(feature = "cli")]
-pub use super::signals;
 pub use super::{
-    datagrams::{Datagram, connect_datagrams, receive_datagram},
+    datagrams::{Datagram, Datagrams, connect_datagrams, receive_datagram},
     detached,
 };
+#[cfg(feature = "cli")]
+pub use super::{
+    inbox::{Inbox, Teller},
+    signals,
+};
+
+/// What is said of an address at which no service manager can be told anything.
+pub const NO_ADDRESS: &str = "that is neither an absolute path nor an abstract name";
 
 /// Microseconds on the clock that systemd reads too: `CLOCK_MONOTONIC` (`sd_notify(3)`, `MONOTONIC_USEC`).
 #[must_use]
