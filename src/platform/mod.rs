@@ -82,12 +82,16 @@ pub(crate) use bsd::{
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
+pub use windows::for_gateway;
+#[cfg(windows)]
 pub(crate) use windows::{
+    datagrams::bind_datagrams,
     files::{
         Facts, FileId, Kind, Mark, at, behind, create_private, empty, give_file_to, give_to, id_of, kind_of,
         make_file_private, make_private_directory, mark_of, means_in_the_way, of, open_pid_file,
         open_to_append, open_to_look, read_at_start, replace_file, write_at_start,
     },
+    kept,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
     owned::Owned,
     pipes::{

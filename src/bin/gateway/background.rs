@@ -12,7 +12,6 @@
 //! In the foreground nothing here does anything. Proven by `tests/detach.rs`.
 
 use std::{
-    io,
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -24,7 +23,6 @@ use crate::{news::News, spinner};
 
 /// The variable that says that the standard input is the way to the foreground process. PROGRAM does not get it.
 pub(crate) const VARIABLE: &str = "GATEWAY_DETACHED";
-pub(crate) const ON_STDIN: &str = "stdin";
 
 /// Who waits in the foreground; none: nobody any more, or nobody ever did.
 static CALLER: Mutex<Option<Caller>> = Mutex::new(None);
@@ -40,10 +38,8 @@ struct Caller {
 /// # Errors
 /// No thread can be started, or no descriptor is left.
 pub(crate) fn join(instance: &Instance) -> Result<bool, Error> {
-    if std::env::var_os(VARIABLE).is_none_or(|value| value != ON_STDIN) {
-        return Ok(false);
-    }
-    let Ok((way, watched)) = detached::join() else { return Ok(false) };
+    let Some(mark) = std::env::var_os(VARIABLE) else { return Ok(false) };
+    let Ok((way, watched)) = detached::join(&mark) else { return Ok(false) };
     let failed = |source| Error::Io { doing: "watch the caller of", path: instance.name().into(), source };
     *caller() = Some(Caller { way, is_terminal: spinner::is_drawable() });
     let watch = move || {
@@ -64,7 +60,7 @@ pub(crate) fn won(instance: &Instance) -> Result<(), Error> {
     if caller().is_none() {
         return Ok(());
     }
-    let (stdout, stderr) = goes_to_log();
+    let (stdout, stderr) = detached::goes_to_log();
     if stdout || stderr {
         let log = instance.open_log_blocking()?;
         let led = (if stdout { detached::lead_stdout_into(&log) } else { Ok(()) })
@@ -74,11 +70,6 @@ pub(crate) fn won(instance: &Instance) -> Result<(), Error> {
     }
     tell(&News::Won);
     Ok(())
-}
-
-/// Which of the two standard streams go to the log.
-pub(crate) fn goes_to_log() -> (bool, bool) {
-    (!detached::may_stay(io::stdout()), !detached::may_stay(io::stderr()))
 }
 
 /// Tells the foreground process that it may go. Call it when the holder has become ready.

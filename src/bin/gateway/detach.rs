@@ -34,9 +34,9 @@ pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
     let began = Instant::now();
     let failed = |source| Error::Io { doing: "start the background process for", path: dir.into(), source };
-    let mut again = detached::same_command().map_err(failed)?;
-    again.env(background::VARIABLE, background::ON_STDIN);
-    let Started { mut child, news, warning } = detached::start(again).map_err(failed)?;
+    let again = detached::same_command().map_err(failed)?;
+    let Started { mut child, news, warning } =
+        detached::start(again, background::VARIABLE).map_err(failed)?;
     if let Some(warning) = warning {
         complain(&format!("warning: pid {} {warning}", child.id()));
     }
@@ -51,7 +51,7 @@ pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
                 let until = left.and_then(|left| Instant::now().checked_add(left));
                 waiting.set(if what.is_empty() { &its_start } else { &what }, until);
             }
-            News::Won => has_log = background::goes_to_log() != (false, false),
+            News::Won => has_log = detached::goes_to_log() != (false, false),
             News::Ready => {
                 drop(waiting);
                 complain(&started(instance, args, child.id(), began, has_log)?);

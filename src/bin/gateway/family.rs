@@ -140,6 +140,15 @@ impl Family {
     }
 }
 
+impl Drop for Family {
+    /// What is spared lives on without us.
+    fn drop(&mut self) {
+        if !self.strangers.is_empty() {
+            platform::leave_the_rest();
+        }
+    }
+}
+
 fn pids(descendants: &[Descendant]) -> Vec<u32> {
     descendants.iter().map(|descendant| descendant.process.pid).collect()
 }

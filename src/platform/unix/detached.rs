@@ -6,6 +6,7 @@
 //! Proven by `tests/detach.rs`.
 
 use std::{
+    ffi::OsStr,
     fs::{DirEntry, File, read_dir},
     io::{self, Read, Write},
     net::Shutdown,
@@ -52,14 +53,17 @@ pub fn same_command() -> io::Result<Command> {
     Ok(command)
 }
 
+/// What stands in the variable: that the standard input is the way to the caller.
+const MARK: &str = "stdin";
+
 /// Starts a program in a session of its own: no terminal signals it, and no logout. It inherits nothing but the standard
-/// output and error; its standard input is the way to us.
+/// output and error; its standard input is the way to us, which the variable of this name says to it.
 ///
 /// # Errors
 /// As `socketpair(2)`, and [`Command::spawn`].
-pub fn start(mut command: Command) -> io::Result<Started> {
+pub fn start(mut command: Command, variable: &str) -> io::Result<Started> {
     let (news, theirs) = UnixStream::pair()?;
-    command.stdin(OwnedFd::from(theirs));
+    command.env(variable, MARK).stdin(OwnedFd::from(theirs));
     pass_no_descriptors_on();
     // SAFETY: between fork and exec it makes one system call, and neither allocates nor locks.
     unsafe { command.pre_exec(|| Ok(setsid().map(drop)?)) };
@@ -96,11 +100,15 @@ pub struct Caller(UnixStream);
 #[derive(Debug)]
 pub struct Watched(UnixStream);
 
-/// Takes the way to the caller, which stands in the place of the standard input, and puts `/dev/null` there.
+/// Takes the way to the caller, which stands in the place of the standard input, and puts `/dev/null` there. `variable` is
+/// what the variable holds.
 ///
 /// # Errors
-/// `InvalidInput` when it is no Unix socket: then it stays. Else as `dup(2)`, or there is no `/dev/null`.
-pub fn join() -> io::Result<(Caller, Watched)> {
+/// `InvalidInput` when it is no Unix socket, or no caller has said so: then it stays. Else as `dup(2)`, or there is no `/dev/null`.
+pub fn join(variable: &OsStr) -> io::Result<(Caller, Watched)> {
+    if variable != MARK {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     socket.peer_addr().map_err(|_| io::ErrorKind::InvalidInput)?;
     dup2_stdin(File::open("/dev/null")?)?;
@@ -133,10 +141,15 @@ impl Watched {
     }
 }
 
+/// Which of the standard output and error go to the log: those that have somebody at the other end.
+#[must_use]
+pub fn goes_to_log() -> (bool, bool) {
+    (!may_stay(io::stdout()), !may_stay(io::stderr()))
+}
+
 /// Tells whether a stream leads to where it may lead for as long as the program runs: to a regular file, or nowhere.
 /// A terminal, a pipe and a socket have somebody at the other end.
-#[must_use]
-pub fn may_stay(stream: impl AsFd) -> bool {
+fn may_stay(stream: impl AsFd) -> bool {
     let Ok(facts) = fstat(stream) else { return false };
     match FileType::from_raw_mode(facts.st_mode) {
         FileType::RegularFile => true,
