@@ -26,6 +26,7 @@ use crate::{
     instance::Instance,
     pid_file::{PidFile, Which},
     platform,
+    takeover::{TakeoverStep, Taking},
 };
 
 /// What came of a claim.
@@ -58,6 +59,23 @@ impl Instance {
     /// As [`Instance::claim`].
     pub fn claim_blocking(&self) -> Result<Claim, Error> {
         Contender::new(self, Goal::Claim, false)?.claim()
+    }
+
+    /// Claims the instance, and shows who is in the way, in one sentence, when that lasts for half a second.
+    ///
+    /// Blocks as [`Instance::claim`].
+    ///
+    /// # Errors
+    /// As [`Instance::claim`].
+    pub fn claim_shown_blocking(&self, mut show: impl FnMut(&str)) -> Result<Claim, Error> {
+        let mut show = |step: &TakeoverStep| {
+            if let TakeoverStep::InTheWay(who) = step {
+                show(who);
+            }
+        };
+        let mut contender = Contender::new(self, Goal::Claim, false)?;
+        contender.taking = Taking::shown_to(&mut show);
+        contender.claim()
     }
 
     /// Claims the instance, and ends a contender that keeps the claim lock and does nothing with it.

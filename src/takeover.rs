@@ -93,6 +93,8 @@ impl TakeoverOptions {
 pub enum TakeoverStep {
     /// Two replace each other in turn: the holder is left alone for [`Fight::left`] before it is asked.
     Slowed(Box<Fight>),
+    /// Somebody has been in the way for half a second, and is waited for: who, in one sentence. Said once.
+    InTheWay(String),
     /// The holder has acknowledged, and has this time.
     Asked {
         /// Its process; none: it lives in another pid namespace.
@@ -185,8 +187,17 @@ impl fmt::Debug for Taking<'_> {
     }
 }
 
-impl Taking<'_> {
-    fn show(&mut self, step: &TakeoverStep) {
+impl<'a> Taking<'a> {
+    /// Of a claim whose user wants to know what is in the way.
+    pub(crate) fn shown_to(show: &'a mut dyn FnMut(&TakeoverStep)) -> Self {
+        Self { show: Some(show), ..Self::default() }
+    }
+
+    pub(crate) fn is_shown(&self) -> bool {
+        self.show.is_some()
+    }
+
+    pub(crate) fn show(&mut self, step: &TakeoverStep) {
         if let Some(show) = &mut self.show {
             show(step);
         }

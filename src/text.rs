@@ -80,12 +80,19 @@ pub fn user(uid: u32) -> String {
     crate::platform::user_words(uid, name.as_deref().map(shown).as_deref())
 }
 
+/// What is said of a process that is there, and of which the system tells no number here.
+#[must_use]
+pub fn unnamed_process() -> &'static str {
+    crate::platform::UNNAMED_PROCESS
+}
+
 /// Names processes by their numbers and commands: `pid 41 (sleep 9) and pid 42 (cat)`; of many, the first three.
 #[must_use]
 pub fn processes(all: &[Process]) -> String {
     const MOST: usize = 3;
     let one = |process: &Process| match process.command.as_slice() {
-        [] => format!("pid {}", process.pid),
+        [] if process.name.is_empty() => format!("pid {}", process.pid),
+        [] => format!("pid {} ({})", process.pid, shown(&process.name)),
         words => format!("pid {} ({})", process.pid, command(words, 60)),
     };
     let mut named: Vec<String> = all.iter().take(MOST).map(one).collect();

@@ -42,7 +42,7 @@ pub(crate) use unix::{
         make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
     from_bytes, host_name, is_exhaustion as means_no_room,
-    locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+    locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock, who_has_open},
     most_descriptors,
     owned::Owned,
     parent,
@@ -54,7 +54,9 @@ pub(crate) use unix::{
         TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, means_nobody,
     },
     to_bytes, user_name,
-    words::{UNNAMED_PROCESS, canonical, path_key, quoted, user_number, user_words},
+    words::{
+        UNNAMED_PROCESS, access_words, canonical, path_key, quoted, user_number, user_words, writable_words,
+    },
 };
 
 #[cfg(target_os = "linux")]
@@ -91,8 +93,12 @@ pub(crate) use windows::{
         make_file_private, make_private_directory, mark_of, means_in_the_way, of, open_pid_file,
         open_to_append, open_to_look, read_at_start, replace_file, write_at_start,
     },
+<<<<<<< HEAD
     kept,
     locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+=======
+    locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock},
+>>>>>>> main
     owned::Owned,
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
@@ -106,5 +112,8 @@ pub(crate) use windows::{
         self_usage, session, supervisor, to_bytes,
     },
     users::{effective_user, user_name},
-    words::{UNNAMED_PROCESS, canonical, path_key, quoted, user_number, user_words},
+    users_of_file::who_has_open,
+    words::{
+        UNNAMED_PROCESS, access_words, canonical, path_key, quoted, user_number, user_words, writable_words,
+    },
 };

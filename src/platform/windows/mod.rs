@@ -19,5 +19,6 @@ pub(crate) mod served;
 pub mod signals;
 pub(crate) mod system;
 pub(crate) mod users;
+pub(crate) mod users_of_file;
 mod wide;
 pub(crate) mod words;
