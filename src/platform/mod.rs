@@ -93,12 +93,8 @@ pub(crate) use windows::{
         make_file_private, make_private_directory, mark_of, means_in_the_way, of, open_pid_file,
         open_to_append, open_to_look, read_at_start, replace_file, write_at_start,
     },
-<<<<<<< HEAD
     kept,
-    locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
-=======
     locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock},
->>>>>>> main
     owned::Owned,
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
