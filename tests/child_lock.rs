@@ -14,14 +14,15 @@ mod users;
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     os::unix::{fs::MetadataExt as _, process::ExitStatusExt as _},
     path::Path,
-    process::Command,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use gateway::{Place, Running, pid_of};
-use incumbent::{ChildLockOptions, Error, Process, ProcessState};
+use incumbent::{ChildLock, ChildLockOptions, Error, Process, ProcessState};
 use nix::sys::signal::{Signal, kill};
 use os::is_there;
 use program::{Program, eventually, instance, orders, tell, won};
@@ -390,15 +391,30 @@ fn the_lock_is_shown_with_who_keeps_it_and_lasts_as_long_as_they_do() {
         let lock = holder.child_lock_blocking(&options, |_| {}).unwrap();
         let mut command = Command::new("sh");
         // It does not become another program: who is looked for in that moment is not seen.
-        lock.pass_to(command.args(["-c", "trap '' TERM; echo ready; read line"]));
-        Program::start(&mut command)
+        command
+            .args(["-c", "trap '' TERM; echo ready; read line"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        Killed(ChildLock::spawn(&[lock], &mut command).unwrap())
     };
-    keeper.wait_line("ready");
+    let mut line = String::new();
+    BufReader::new(keeper.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
     let mut shown = Vec::new();
     let show = |left: &[Process]| shown.push(left.iter().map(|it| it.pid).collect::<Vec<_>>());
     drop(holder.child_lock_blocking(&options, show).unwrap());
-    assert_eq!(shown, [[keeper.pid()]]);
-    assert_eq!(keeper.wait().signal(), Some(9));
+    assert_eq!(shown, [[keeper.0.id()]]);
+    assert_eq!(keeper.0.wait().unwrap().signal(), Some(9));
+}
+
+/// A child that is killed with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
