@@ -1,9 +1,12 @@
 //! After `kill -9` of `gateway` its child, and whatever that started, never runs beside the next one: a witness keeps a
 //! lock of its own, all that it starts keep it too, and the next witness says whether it was free.
+#![cfg(target_os = "linux")] // elsewhere the system does not show who keeps the lock, or a job takes its place
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/users.rs"]
@@ -18,9 +21,10 @@ use std::{
     time::Duration,
 };
 
-use gateway::{Place, Running, is_there, pid_of};
+use gateway::{Place, Running, pid_of};
 use incumbent::{ChildLock, ChildLockOptions, Error, Process, ProcessState};
 use nix::sys::signal::{Signal, kill};
+use os::is_there;
 use program::{Program, eventually, instance, orders, tell, won};
 use rustix::fs::{FlockOperation, flock};
 use users::{OWNER, Town};
@@ -386,7 +390,11 @@ fn the_lock_is_shown_with_who_keeps_it_and_lasts_as_long_as_they_do() {
     let mut keeper = {
         let lock = holder.child_lock_blocking(&options, |_| {}).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "trap '' TERM; echo ready; exec sleep 1000"]).stdout(Stdio::piped());
+        // It does not become another program: who is looked for in that moment is not seen.
+        command
+            .args(["-c", "trap '' TERM; echo ready; read line"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         Killed(ChildLock::spawn(&[lock], &mut command).unwrap())
     };
     let mut line = String::new();

@@ -31,7 +31,7 @@ pub(crate) use unix::flock as kept;
 #[cfg(unix)]
 pub use unix::for_gateway;
 #[cfg(all(test, unix))]
-pub(crate) use unix::plain_files::testing;
+pub(crate) use unix::testing;
 #[cfg(unix)]
 pub(crate) use unix::{
     block_signals_here,
@@ -85,6 +85,8 @@ pub(crate) use bsd::{
 mod windows;
 #[cfg(windows)]
 pub use windows::for_gateway;
+#[cfg(all(test, windows))]
+pub(crate) use windows::testing;
 #[cfg(windows)]
 pub(crate) use windows::{
     datagrams::bind_datagrams,

@@ -18,6 +18,9 @@ pub(crate) mod served;
 #[cfg(feature = "cli")]
 pub mod signals;
 pub(crate) mod system;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails so
+pub(crate) mod testing;
 pub(crate) mod users;
 pub(crate) mod users_of_file;
 mod wide;
