@@ -163,7 +163,8 @@ impl Descendant {
     }
 }
 
-/// Every living process that this one started, directly or not, without these and what they started.
+/// Every living process that this one started, directly or not, without these and what they started, and without what the
+/// system started for them.
 #[must_use]
 pub fn descendants(but: &[u32]) -> Vec<Descendant> {
     let Ok(job) = job() else { return Vec::new() };
@@ -177,7 +178,14 @@ pub fn descendants(but: &[u32]) -> Vec<Descendant> {
     held.into_iter()
         .filter(|(pid, handle)| still.contains(pid) && !handle.has_ended() && !descends(*pid, but, &parents))
         .filter_map(|(pid, handle)| Some(Descendant { process: Process::of(pid).ok()??, handle }))
+        .filter(|one| !is_console(&one.process))
         .collect()
+}
+
+/// Whether it is what the system starts to be a console without a window: it goes when nobody uses that any more.
+fn is_console(process: &Process) -> bool {
+    let path = process.executable.as_ref().map(|path| path.to_string_lossy().to_lowercase());
+    path.is_some_and(|path| path.ends_with(r"\system32\conhost.exe"))
 }
 
 /// Whether a process is one of these, or was started by one of them.

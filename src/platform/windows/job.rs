@@ -1,7 +1,8 @@
 //! Job objects: what a process starts is in its jobs too, whatever it does, and no job here lets anything leave.
 //!
 //! A process may be in several, one within the other: a job that it is put into must be empty, or within those that it is
-//! in already ("Nested Jobs", `AssignProcessToJobObject`, Microsoft Learn).
+//! in already ("Nested Jobs", `AssignProcessToJobObject`, Microsoft Learn). Wine refuses an empty one, too, that was within
+//! another before, so that here only new ones are used.
 
 use std::{
     io,
@@ -10,10 +11,13 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Foundation::{DuplicateHandle, ERROR_FILE_NOT_FOUND, ERROR_MORE_DATA},
+    Foundation::{
+        DuplicateHandle, ERROR_ALREADY_EXISTS, ERROR_FILE_NOT_FOUND, ERROR_MORE_DATA, GetLastError,
+        SetLastError,
+    },
     System::{
         JobObjects::{
-            AssignProcessToJobObject, CreateJobObjectW, IsProcessInJob, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
+            AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
             JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectBasicProcessIdList,
             JobObjectExtendedLimitInformation, OpenJobObjectW, QueryInformationJobObject,
             SetInformationJobObject, TerminateJobObject,
@@ -43,11 +47,16 @@ impl Job {
         Ok(job)
     }
 
-    /// The one of this name, which is made where it is missing. It lasts as long as a handle of it.
-    pub(super) fn named(name: &str, private: &Private) -> io::Result<Self> {
+    /// A new one of this name; none: there is one already. The name lasts as long as a handle of it.
+    pub(super) fn named(name: &str, private: &Private) -> io::Result<Option<Self>> {
         let (name, attributes) = (wide(name), private.attributes());
-        // SAFETY: the name ends with a zero, the attributes outlive the call; the handle is owned from here on.
-        unsafe { owned(CreateJobObjectW(&raw const attributes, name.as_ptr())) }.map(Self)
+        // SAFETY: the name ends with a zero, the attributes outlive the call; the handle is owned from here on. The last error
+        // says of a handle that it is of an object that was there before.
+        unsafe {
+            SetLastError(0);
+            let job = owned(CreateJobObjectW(&raw const attributes, name.as_ptr()))?;
+            Ok((GetLastError() != ERROR_ALREADY_EXISTS).then_some(Self(job)))
+        }
     }
 
     /// The one of this name, to look at; none: there is none.
@@ -77,14 +86,8 @@ impl Job {
         })
     }
 
-    /// Puts a process into it, unless it is there already.
+    /// Puts a process into it.
     pub(super) fn take(&self, process: RawHandle) -> io::Result<()> {
-        let mut is_in = 0;
-        // SAFETY: both handles are open, and the answer is written to a variable that outlives the call.
-        succeeded(unsafe { IsProcessInJob(process, self.raw(), &raw mut is_in) })?;
-        if is_in != 0 {
-            return Ok(());
-        }
         // SAFETY: both handles are open.
         succeeded(unsafe { AssignProcessToJobObject(self.raw(), process) })
     }

@@ -1,9 +1,10 @@
 //! What a child and all that it starts keep, on Windows: their place in a job object, which nobody leaves.
 //!
-//! The job's name is that of `NAME.child`: the file's volume and number, so that whatever path leads to it the job is the
-//! same. It is free when no other process is in it. The name lasts as long as a handle of the job: the holder has one, and
-//! the child is given one, which what it starts may inherit, so that the name outlives a holder that is killed. What ends
-//! them all then is another job, of the holder's own (`children.rs`): its last handle ends with the holder.
+//! The job's name is that of `NAME.child`: the file's volume and number, so that whatever path leads to it the name is the
+//! same, and one digit, because an old job may still have its name when the next is made. The file is free when no other
+//! process is in any of them. A name lasts as long as a handle of the job: the holder has one, and the child is given one,
+//! which what it starts may inherit, so that the name outlives a holder that is killed. What ends them all then is another
+//! job, of the holder's own (`children.rs`): its last handle ends with the holder.
 //!
 //! A process that does not pass handles on and lives longer than the child and the holder, a moment after all of them were
 //! killed, is seen by nobody: it has been ended, and no instruction of it runs any more but what it does in the kernel.
@@ -32,31 +33,50 @@ use crate::process::Signal;
 /// A file, and the job that is named after it.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    _file: File,
-    job: Job,
+    file: File,
+    id: FileId,
+    job: Option<Job>,
 }
 
-fn name_of(id: FileId) -> String {
-    format!(r"Global\incumbent-child-{:x}-{:x}", id.dev, id.ino)
+/// The names that jobs of this file may have.
+fn names_of(id: FileId) -> impl Iterator<Item = String> {
+    (0..8).map(move |nth| format!(r"Global\incumbent-child-{:x}-{:x}-{nth}", id.dev, id.ino))
 }
 
 impl Kept {
+    #[allow(clippy::unnecessary_wraps)] // as on Unix
     pub(crate) fn new(file: File, id: FileId) -> io::Result<Self> {
-        let private = Private::new(of(&file)?.owner, false)?;
-        Ok(Self { job: Job::named(&name_of(id), &private)?, _file: file })
+        Ok(Self { file, id, job: None })
     }
 
     /// Tells whether nobody keeps it but this process, which cannot leave the job that it was started in.
-    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut)] // as on Unix
+    #[allow(clippy::needless_pass_by_ref_mut)] // as on Unix
     pub(crate) fn is_free(&mut self) -> io::Result<bool> {
-        Ok(self.job.pids()?.iter().all(|&pid| pid == std::process::id()))
+        Ok(in_jobs_of(self.id)?.iter().all(|&pid| pid == std::process::id()))
     }
 
-    /// Nothing more is to be done: who is started with it is put into the job.
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self, clippy::needless_pass_by_ref_mut)] // as on Unix
+    /// Makes the job of those who are started with it. `false`: every name is taken still, by jobs with nobody in them.
     pub(crate) fn share(&mut self) -> io::Result<bool> {
-        Ok(true)
+        let private = Private::new(of(&self.file)?.owner, false)?;
+        for name in names_of(self.id) {
+            self.job = Job::named(&name, &private)?;
+            if self.job.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
+}
+
+/// The processes in the jobs of this file.
+fn in_jobs_of(id: FileId) -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for name in names_of(id) {
+        if let Some(job) = Job::look_at(&name)? {
+            pids.extend(job.pids()?);
+        }
+    }
+    Ok(pids)
 }
 
 /// Starts a program that keeps these, and so does all that it starts: it runs only once it is in their jobs, and in the one
@@ -72,9 +92,9 @@ pub(crate) fn spawn<'a>(kept: impl Iterator<Item = &'a Kept>, command: &mut Comm
     let placed = children::job().and_then(|mine| {
         // This one first: the others, of whichever instance, are within it.
         mine.take(process)?;
-        for kept in kept {
-            kept.job.take(process)?;
-            kept.job.stays_with(process)?;
+        for job in kept.filter_map(|kept| kept.job.as_ref()) {
+            job.take(process)?;
+            job.stays_with(process)?;
         }
         children::resume(child.id())
     });
@@ -93,8 +113,7 @@ pub(crate) fn is_signal(number: i32) -> io::Result<()> {
 
 /// The processes that keep the file of this id.
 pub(crate) fn keepers(id: FileId) -> Vec<u32> {
-    let job = Job::look_at(&name_of(id)).ok().flatten();
-    job.and_then(|job| job.pids().ok()).unwrap_or_default()
+    in_jobs_of(id).unwrap_or_default()
 }
 
 /// Whether the process that has this pid now keeps the file of this id.
