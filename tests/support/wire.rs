@@ -104,7 +104,7 @@ pub fn others_are_answered(dir: &Path) {
 pub fn is_modest(pid: u32) {
     let (descriptors, resident) = (os::descriptors(pid), os::resident_kib(pid));
     assert!(descriptors.is_none_or(|count| count < 300), "{descriptors:?} descriptors");
-    assert!(resident.is_none_or(|kib| kib < 32 * 1024), "{resident:?} KiB resident");
+    assert!(resident.is_none_or(|kib| kib < os::MODEST_KIB), "{resident:?} KiB resident");
 }
 
 /// The descriptors of connections are closed again.
