@@ -23,9 +23,11 @@ use crate::{
     error::Error,
     holder::Holder,
     incumbent::Incumbent,
+    inspection::Inspection,
     instance::Instance,
     pid_file::{PidFile, Which},
     platform,
+    takeover::{TakeoverStep, Taking},
 };
 
 /// What came of a claim.
@@ -58,6 +60,21 @@ impl Instance {
     /// As [`Instance::claim`].
     pub fn claim_blocking(&self) -> Result<Claim, Error> {
         Contender::new(self, Goal::Claim, false)?.claim()
+    }
+
+    /// Claims the instance, and shows what is in the way when it has been there for half a second. As [`Instance::claim`].
+    ///
+    /// # Errors
+    /// As [`Instance::claim`].
+    pub fn claim_shown_blocking(&self, mut show: impl FnMut(&Inspection)) -> Result<Claim, Error> {
+        let mut show = |step: &TakeoverStep| {
+            if let TakeoverStep::InTheWay(seen) = step {
+                show(seen);
+            }
+        };
+        let mut contender = Contender::new(self, Goal::Claim, false)?;
+        contender.taking = Taking::shown_to(&mut show);
+        contender.claim()
     }
 
     /// Claims the instance, and ends a contender that keeps the claim lock and does nothing with it.

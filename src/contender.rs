@@ -26,7 +26,7 @@ use crate::{
     platform::{self, Listener},
     process::{LockOwner, ProcessState},
     record::{self, Past, Record},
-    takeover::Taking,
+    takeover::{TakeoverStep, Taking},
 };
 
 /// How long a listener that lives and is silent is waited for while the locks are in hand; without them, longer.
@@ -47,6 +47,10 @@ pub(crate) struct Contender<'a> {
     /// A stopped contender, and the record of a holder on another machine, are no obstacle.
     force: bool,
     pause: Duration,
+    /// Since when it tries, until what is in the way was shown.
+    unshown_since: Option<Instant>,
+    /// The instance lock was not to be had when it was last tried.
+    is_busy: bool,
     abstract_name: Option<Listener>,
     endpoint: Option<Endpoint>,
     past: Past,
@@ -55,6 +59,8 @@ pub(crate) struct Contender<'a> {
     pub(crate) taking: Taking<'a>,
 }
 
+/// How long it is waited before it is said what for.
+const UNTIL_SHOWN: Duration = Duration::from_millis(500);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -68,6 +74,8 @@ impl<'a> Contender<'a> {
             force,
             pause: SHORTEST_PAUSE,
             file: None,
+            unshown_since: Some(Instant::now()),
+            is_busy: false,
             abstract_name: None,
             endpoint: None,
             past: Past::None,
@@ -90,7 +98,11 @@ impl<'a> Contender<'a> {
                     Seen::Hailed(met)
                 }
                 Step::TakeClaimLock => Seen::ClaimLock(self.take_claim_lock()?),
-                Step::TakeInstanceLock => Seen::InstanceLock(self.take(Which::Instance)?),
+                Step::TakeInstanceLock => {
+                    let lock = self.take(Which::Instance)?;
+                    self.is_busy = lock == Lock::Busy;
+                    Seen::InstanceLock(lock)
+                }
                 Step::HailToAsk => Seen::HailedToAsk(self.hail(self.patience_under_locks())?),
                 Step::Ask => Seen::Asked(self.ask_to_make_room()),
                 Step::AwaitEnd => Seen::Awaited(self.await_end()?),
@@ -142,8 +154,20 @@ impl<'a> Contender<'a> {
     }
 
     pub(crate) fn rest(&mut self) {
+        self.show_what_is_in_the_way();
         std::thread::sleep(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// Says once what is in the way, when it has been there for a while.
+    fn show_what_is_in_the_way(&mut self) {
+        let is_due = self.unshown_since.is_some_and(|since| since.elapsed() >= UNTIL_SHOWN);
+        if let (true, true, Some(hail)) = (is_due, self.taking.is_shown(), &self.last_hail) {
+            self.unshown_since = None;
+            let hail = Hail { answer: None, ..*hail };
+            let seen = inspect::conclude(self.place.clone(), hail, Instant::now(), self.is_busy);
+            self.taking.show(&TakeoverStep::InTheWay(Arc::new(seen)));
+        }
     }
 
     /// Lets go of everything together.
@@ -203,11 +227,11 @@ impl<'a> Contender<'a> {
     }
 
     fn take_abstract_name(&mut self) -> AbstractName {
-        let address = self.place.abstract_name();
+        let (address, owner) = (self.place.abstract_name(), self.place.owner());
         let patience = Instant::now() + NAME_PATIENCE;
         let mut before = None;
         loop {
-            let met = match platform::listen_on(&address) {
+            let met = match platform::listen_on(&address, owner) {
                 Ok(listener) => {
                     self.abstract_name = Some(Listener::new(listener));
                     return AbstractName::Taken;
@@ -290,7 +314,7 @@ impl<'a> Contender<'a> {
                 Found::Other(seen) => Err(Error::Unresponsive(seen)),
             };
         }
-        let seen = Box::new(inspect::inspect(&self.place, Instant::now())?);
+        let seen = Box::new(inspect::inspect_after(&self.place, Instant::now(), self.is_busy)?);
         Err(match up {
             Up::Claiming => Error::Claiming(seen),
             Up::OtherMachine => Error::OtherMachine(seen),

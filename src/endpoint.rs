@@ -18,22 +18,30 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) listener: Listener,
-    /// What the path must name.
-    node: FileId,
+    /// What the path must name; none: the name is the listener's own.
+    node: Option<FileId>,
 }
 
 impl Endpoint {
     /// Binds beside, listens, and renames into place. What is at the path and is no socket is left alone.
+    ///
+    /// A pipe is in its place when it is made: it has a name, and no file.
     pub(crate) fn bind(place: &Place) -> Result<Self, Error> {
-        let listen = |beside: &Path| platform::listen_on(&Address::Path(beside.to_owned()));
-        let (listener, node) = put_in_place(&place.socket(), place.owner(), listen)?;
+        let (path, owner) = (place.socket(), place.owner());
+        let listen = |at: &Path| platform::listen_on(&Address::Path(at.to_owned()), owner);
+        let (listener, node) = if platform::ENDPOINT_IS_A_FILE {
+            let (listener, node) = put_in_place(&path, owner, listen)?;
+            (listener, Some(node))
+        } else {
+            (listen(&path).map_err(|source| Error::io("listen at", &path, source))?, None)
+        };
         Ok(Self { listener: Listener::new(listener), node })
     }
 
     /// Tells whether it still listens, and its path still leads to it.
     pub(crate) fn is_in_place(&self, place: &Place) -> bool {
-        let named = matches!(platform::at(&place.socket()), Ok(Some(facts)) if facts.id == self.node);
-        named && self.listener.still_listens()
+        let leads_to = |node| matches!(platform::at(&place.socket()), Ok(Some(facts)) if facts.id == node);
+        self.node.is_none_or(leads_to) && self.listener.still_listens()
     }
 }
 
@@ -64,7 +72,7 @@ pub(crate) fn put_in_place<S>(
         }
         match platform::at(path).map_err(failed)? {
             Some(facts) if facts.kind != Kind::Socket => Err(in_the_way(path, facts.kind)),
-            _ => platform::rename_into_place(&beside, path).map_err(failed),
+            _ => platform::replace_file(&beside, path).map_err(failed),
         }
     };
     if let Err(error) = place_it() {

@@ -208,7 +208,7 @@ impl Inspection {
         } else {
             ""
         };
-        match platform::at(&socket) {
+        match platform::at_endpoint(&socket) {
             Ok(None) => Evidence::new(what, format!("{path}{elsewhere}, missing"), "nobody can be met there"),
             Err(error) => Evidence::new(
                 what,

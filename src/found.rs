@@ -27,7 +27,7 @@ impl Found {
     pub(crate) fn of(place: &Place, mut hail: Hail) -> Self {
         match hail.answer.take() {
             Some(answered) => Self::Incumbent(Incumbent::new(place.clone(), *answered)),
-            None => Self::Other(Box::new(inspect::conclude(place.clone(), hail, Instant::now()))),
+            None => Self::Other(Box::new(inspect::conclude(place.clone(), hail, Instant::now(), false))),
         }
     }
 }

@@ -234,7 +234,7 @@ fn may_be_answered(place: &Place) -> bool {
 
 fn nobody_or_in_the_way(address: &Address) -> Hail {
     let in_the_way = match address {
-        Address::Path(path) => platform::at(path).ok().flatten(),
+        Address::Path(path) => platform::at_endpoint(path).ok().flatten(),
         Address::Abstract(_) => None,
     };
     match in_the_way {
@@ -250,7 +250,8 @@ fn nobody_or_in_the_way(address: &Address) -> Hail {
 fn has_new_owner(place: &Place, pid: Option<u32>) -> bool {
     let Past::Record(record) = Record::of_place(place) else { return false };
     let now = pid.and_then(|pid| Process::of(pid).ok().flatten()).and_then(|process| process.start_ticks);
-    let same_boot = record.boot_id.is_some() && record.boot_id == platform::boot_id();
+    // Where runs of the kernel have no names, the start is one that no other run has.
+    let same_boot = record.boot_id == platform::boot_id();
     Some(record.pid) == pid
         && same_boot
         && record.start_ticks.is_some()

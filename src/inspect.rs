@@ -49,13 +49,18 @@ impl Instance {
 
 /// Looks at a place until the deadline.
 pub(crate) fn inspect(place: &Place, deadline: Instant) -> Result<Inspection, Error> {
+    inspect_after(place, deadline, false)
+}
+
+/// Looks at a place after a claim. `is_busy`: the instance lock was tried, and could not be had.
+pub(crate) fn inspect_after(place: &Place, deadline: Instant, is_busy: bool) -> Result<Inspection, Error> {
     may_look(place)?;
     let settled = deadline.min(Instant::now() + SETTLE);
     let ask = Request::Status(StatusRequest {});
     let mut pause = Duration::from_millis(1);
     loop {
         let hail = hail::hail(place, Patience::until(deadline), Some(&ask));
-        let inspection = conclude(place.clone(), hail, deadline);
+        let inspection = conclude(place.clone(), hail, deadline, is_busy);
         let owned = !matches!(inspection.instance_lock(), LockOwner::None);
         let between =
             inspection.hail.met == Hailed::Nobody && owned && inspection.state == State::Unresponsive;
@@ -90,10 +95,16 @@ pub(crate) fn may_look(place: &Place) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspection {
+/// What a hail and a look at locks and record come to. `is_busy`: as for [`inspect_after`].
+pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant, is_busy: bool) -> Inspection {
     let reached = hail.answer.take().map(|answered| ask_more(*answered, deadline));
     let before = platform::mark_of(&place.record);
-    let locks = pid_file::look(&place.pid);
+    let mut locks = pid_file::look(&place.pid);
+    if let (false, true, Ok(Some(locks))) = (platform::NAMES_OWNERS, is_busy, &mut locks) {
+        if locks.instance == LockOwner::None {
+            locks.instance = LockOwner::ElsewhereNamespace; // to look tells less there than to try
+        }
+    }
     let process = |owner: LockOwner| match owner {
         LockOwner::Pid(pid) => look_closely(pid),
         _ => None,
@@ -111,9 +122,16 @@ pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant) -> Inspe
             record.end = Some(End::Released);
         }
     }
+    let keepers = match &locks {
+        Ok(Some(locks)) if reached.is_none() && locks.instance == LockOwner::ElsewhereNamespace => {
+            platform::who_has_open(&place.pid)
+        }
+        _ => Vec::new(),
+    };
+    let keepers = keepers.into_iter().filter_map(look_closely).collect();
     let moved_on = platform::mark_of(&place.record) != before;
-    let mut seen =
-        Inspection { place, state: State::Unknown, hail, reached, locks, owner, claimer, past, moved_on };
+    let state = State::Unknown;
+    let mut seen = Inspection { place, state, hail, reached, locks, owner, claimer, keepers, past, moved_on };
     seen.state = seen.judged();
     seen
 }

@@ -99,6 +99,8 @@ pub struct Inspection {
     pub(crate) locks: io::Result<Option<Locks>>,
     pub(crate) owner: Option<Process>,
     pub(crate) claimer: Option<Process>,
+    /// Who has the pid file open, where the system does not tell who has the lock.
+    pub(crate) keepers: Vec<Process>,
     pub(crate) past: Past,
     /// The record changed while it was looked at: it and the locks are of different moments.
     pub(crate) moved_on: bool,
@@ -144,6 +146,7 @@ impl Inspection {
             locks: Ok(None),
             owner: None,
             claimer: None,
+            keepers: Vec::new(),
             past,
             moved_on: false,
         };

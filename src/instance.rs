@@ -49,7 +49,7 @@ impl Instance {
     ///
     /// # Platform
     /// The directory is `$XDG_STATE_HOME/gateway` or `~/.local/state/gateway`, on macOS
-    /// `~/Library/Application Support/gateway`. It is not a runtime directory: those go away at logout and are not the
+    /// `~/Library/Application Support/gateway`, on Windows `%LOCALAPPDATA%\gateway`. It is not a runtime directory: those go away at logout and are not the
     /// same under cron or sudo.
     pub fn new(name: &str) -> Result<Self, Error> {
         let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -135,7 +135,7 @@ impl Instance {
 fn resolve(path: &Path) -> PathBuf {
     let mut rest: Vec<&OsStr> = Vec::new();
     for known in path.ancestors() {
-        if let Ok(mut found) = known.canonicalize() {
+        if let Ok(mut found) = platform::canonical(known) {
             for part in rest.iter().rev() {
                 match Path::new(part).components().next() {
                     Some(Component::ParentDir) => drop(found.pop()),
@@ -144,7 +144,7 @@ fn resolve(path: &Path) -> PathBuf {
                 }
             }
             // What was appended may be a link after all, when `..` led back.
-            return if rest.is_empty() { found } else { found.canonicalize().unwrap_or(found) };
+            return if rest.is_empty() { found } else { platform::canonical(&found).unwrap_or(found) };
         }
         match known.components().next_back() {
             Some(last) => rest.push(last.as_os_str()),

@@ -36,7 +36,7 @@ impl Instance {
         refuse_unless_plain(&path)?;
         let failed = |source| Error::io("write to", &path, source);
         let log = platform::open_to_append(&path).map_err(failed)?;
-        log.set_len(0).map_err(failed)?;
+        platform::empty(&log).map_err(failed)?;
         Ok(log)
     }
 

@@ -72,7 +72,7 @@ impl Message {
     /// The sender's user, as the kernel says.
     #[must_use]
     pub fn uid(&self) -> Option<u32> {
-        self.peer.uid
+        self.peer.uid.and_then(platform::user_number)
     }
 
     /// Answers: an exit code for the sender, and what it prints.

@@ -193,6 +193,12 @@ impl PidFile {
         Ok(())
     }
 
+    /// Tells whether the text has the length that was written: somebody else may have cut it.
+    pub(crate) fn has_text_of(&self, pid: u32) -> bool {
+        let facts = self.file().and_then(|file| file.get().and_then(platform::of));
+        facts.is_ok_and(|facts| facts.len == format!("{pid}\n").len() as u64)
+    }
+
     /// Tells whether the last holder has emptied the text: it released.
     pub(crate) fn is_empty(&self) -> bool {
         self.file().is_ok_and(|file| file.get().and_then(platform::of).is_ok_and(|facts| facts.len == 0))

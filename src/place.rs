@@ -21,7 +21,7 @@ pub(crate) struct Place {
     pub(crate) pid: PathBuf,
     pub(crate) record: PathBuf,
     pub(crate) history: PathBuf,
-    /// Where the socket belongs if the path fits; [`Place::socket`] says where it is.
+    /// Where the socket belongs if it is a file and the path fits; [`Place::socket`] says where it is.
     plain_socket: PathBuf,
 }
 
@@ -76,7 +76,7 @@ impl Place {
     }
 
     /// The socket: in the directory, or, when that path is too long for an address, in the user's runtime directory
-    /// under a hash of directory and name.
+    /// under a hash of directory and name. On Windows a pipe, whose name is that hash.
     pub(crate) fn socket(&self) -> PathBuf {
         self.fitting(&self.plain_socket, "sock")
     }
@@ -87,6 +87,9 @@ impl Place {
     }
 
     fn fitting(&self, plain: &Path, end: &str) -> PathBuf {
+        if let Some(name) = platform::endpoint_name(&self.digest(), end) {
+            return name;
+        }
         if plain.as_os_str().len() <= platform::LONGEST_PATH {
             return plain.to_owned();
         }
@@ -117,7 +120,7 @@ impl Place {
             }
         }
         let socket = self.socket();
-        let facts = platform::at(&socket).ok().flatten()?;
+        let facts = platform::at_endpoint(&socket).ok().flatten()?;
         (facts.kind != Kind::Socket).then(|| Error::InTheWay {
             path: socket,
             what: facts.kind.words(),
@@ -126,7 +129,7 @@ impl Place {
     }
 
     fn digest(&self) -> String {
-        digest(&[self.dir.as_os_str().as_encoded_bytes(), self.name.as_bytes()])
+        digest(&[&platform::path_key(&self.dir), self.name.as_bytes()])
     }
 
     /// Refuses a directory of somebody else's before anything is asked there: its holder would not answer.

@@ -21,7 +21,8 @@ pub(crate) use platform::process::ProcessHandle;
 /// What the kernel says about a process.
 ///
 /// # Platform
-/// Linux: read from `/proc` (`proc(5)`). Elsewhere: what the crate `sysinfo` finds.
+/// Linux: read from `/proc` (`proc(5)`). macOS and FreeBSD: what the crate `sysinfo` finds. Windows: what a handle of it tells, which is
+/// not its command line, nor whether it is suspended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Process {
@@ -33,12 +34,12 @@ pub struct Process {
     pub command: Vec<OsString>,
     /// The program's file, as it was called when it was started. None if it is not told, mostly for another user's process.
     pub executable: Option<PathBuf>,
-    /// The effective user.
+    /// The effective user. Windows: a number that this process has given it, which means nothing to others; 0 is the system.
     pub uid: Option<u32>,
     /// When it began, for people: the answer moves when the clock is set. Never compare it.
     pub started_at: Option<SystemTime>,
     /// When it began, for comparing: with the pid and the boot id it says whether this is the same process. Linux: clock ticks since the
-    /// boot; elsewhere seconds since 1970, which the system may shift with the clock.
+    /// boot; Windows: 100 ns since 1601; elsewhere seconds since 1970, which the system may shift with the clock.
     pub start_ticks: Option<u64>,
     /// Whether it can run at all.
     pub state: ProcessState,

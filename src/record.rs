@@ -176,12 +176,14 @@ pub(crate) enum Past {
 /// Tells whether a record's holder is on another machine, whose locks the kernel here does not see.
 ///
 /// Another machine: both machine ids and both boot ids are known, and differ; a container shares the kernel and with it
-/// the boot id. Its lock is not seen: the directory is on a file system that several kernels write.
+/// the boot id. Where runs of the kernel have no names, there are no such containers. Its lock is not seen: the directory is
+/// on a file system that several kernels write.
 pub(crate) fn is_on_another_machine(record: &Record, dir: &Path) -> bool {
+    let boot_id = platform::boot_id();
     let differ = |a: &Option<String>, b: Option<String>| matches!((a, b), (Some(a), Some(b)) if *a != b);
     record.end.is_none()
         && differ(&record.machine_id, platform::machine_id())
-        && differ(&record.boot_id, platform::boot_id())
+        && (boot_id.is_none() && record.boot_id.is_none() || differ(&record.boot_id, boot_id))
         && platform::file_system(dir).is_ok_and(|file_system| file_system.shared)
 }
 

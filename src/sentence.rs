@@ -5,6 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
+    decide::Hailed,
     hail::Note,
     inspection::{Doubt, Inspection, State},
     platform::{self, Supervisor},
@@ -24,6 +25,7 @@ impl Inspection {
             State::Starting | State::Ready | State::Draining => {
                 format!("{who} is {}: {}", self.state.as_str(), self.holder_words())
             }
+            State::Unresponsive if self.lingers() => self.about_what_lingers(&who),
             State::Unresponsive => {
                 let why = condition(self.owner.as_ref().map(|process| process.state));
                 format!("{who} is held by {}, which {why}", self.lock_owner_words())
@@ -63,6 +65,37 @@ impl Inspection {
         };
         let began = ago(record.started_at_us);
         format!("{who} is not running: its last holder, pid {} (it began {began}), {how}", record.pid)
+    }
+
+    /// Tells whether the instance lock is taken although nobody listens and the last holder has ended: the system has yet to
+    /// free it, or another process keeps it. Only where the system does not tell whose it is.
+    pub(crate) fn lingers(&self) -> bool {
+        let Past::Record(record) = &self.past else { return false };
+        let has_ended = || {
+            let now = Process::of(record.pid).ok().flatten();
+            now.is_none_or(|now| record.start_ticks.is_some() && now.start_ticks != record.start_ticks)
+        };
+        !platform::NAMES_OWNERS
+            && self.instance_lock() == LockOwner::ElsewhereNamespace
+            && matches!(self.hail.met, Hailed::Nobody | Hailed::Orphan)
+            && record.end.is_none()
+            && has_ended()
+    }
+
+    fn about_what_lingers(&self, who: &str) -> String {
+        let pid = match &self.past {
+            Past::Record(record) => Some(record.pid),
+            Past::None | Past::Broken(_) => None,
+        };
+        let by = if self.keepers.is_empty() {
+            "the system does not say who keeps it".to_owned()
+        } else {
+            format!("{} has the pid file open", text::processes(&self.keepers))
+        };
+        format!(
+            "the lock of {who} is not free yet, though its last holder, {}, has ended: {by}",
+            pid_words(pid)
+        )
     }
 
     fn about_the_doubt(&self) -> String {
@@ -167,7 +200,7 @@ pub(crate) fn supervised_by(supervisor: &Supervisor) -> String {
 }
 
 fn pid_words(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"))
+    pid.map_or_else(|| platform::UNNAMED_PROCESS.to_owned(), |pid| format!("pid {pid}"))
 }
 
 pub(crate) fn owner_words(owner: LockOwner, process: Option<&Process>) -> String {

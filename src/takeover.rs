@@ -16,6 +16,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -34,6 +35,7 @@ use crate::{
     held::DEFAULT_GRACE,
     history,
     incumbent::{PATIENCE, unexpected},
+    inspection::Inspection,
     instance::Instance,
     instance_id::InstanceId,
     pid_file::{self, Opened, PidFile, Which},
@@ -93,6 +95,8 @@ impl TakeoverOptions {
 pub enum TakeoverStep {
     /// Two replace each other in turn: the holder is left alone for [`Fight::left`] before it is asked.
     Slowed(Box<Fight>),
+    /// This is in the way since half a second ago, and is waited for; said once.
+    InTheWay(Arc<Inspection>),
     /// The holder has acknowledged, and has this time.
     Asked {
         /// Its process; none: it lives in another pid namespace.
@@ -185,8 +189,17 @@ impl fmt::Debug for Taking<'_> {
     }
 }
 
-impl Taking<'_> {
-    fn show(&mut self, step: &TakeoverStep) {
+impl<'a> Taking<'a> {
+    /// Of a claim whose user wants to know what is in the way.
+    pub(crate) fn shown_to(show: &'a mut dyn FnMut(&TakeoverStep)) -> Self {
+        Self { show: Some(show), ..Self::default() }
+    }
+
+    pub(crate) fn is_shown(&self) -> bool {
+        self.show.is_some()
+    }
+
+    pub(crate) fn show(&mut self, step: &TakeoverStep) {
         if let Some(show) = &mut self.show {
             show(step);
         }

@@ -57,12 +57,7 @@ pub fn command(words: &[OsString], limit: usize) -> String {
 #[must_use]
 pub fn quoted(word: &OsStr) -> String {
     let word = shown(&word.to_string_lossy());
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,~^".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    crate::platform::quoted(&word)
 }
 
 /// What the system answered, without the number that Rust puts behind it.
@@ -81,10 +76,8 @@ pub fn system_words(error: &io::Error) -> String {
 /// Names a user with the number, and with the name where the system knows it.
 #[must_use]
 pub fn user(uid: u32) -> String {
-    match crate::platform::user_name(uid) {
-        Some(name) => format!("{} (uid {uid})", shown(&name)),
-        None => format!("uid {uid}"),
-    }
+    let name = crate::platform::user_name(uid);
+    crate::platform::user_words(uid, name.as_deref().map(shown).as_deref())
 }
 
 /// Names processes by their numbers and commands: `pid 41 (sleep 9) and pid 42 (cat)`; of many, the first three.
@@ -92,7 +85,8 @@ pub fn user(uid: u32) -> String {
 pub fn processes(all: &[Process]) -> String {
     const MOST: usize = 3;
     let one = |process: &Process| match process.command.as_slice() {
-        [] => format!("pid {}", process.pid),
+        [] if process.name.is_empty() => format!("pid {}", process.pid),
+        [] => format!("pid {} ({})", process.pid, shown(&process.name)),
         words => format!("pid {} ({})", process.pid, command(words, 60)),
     };
     let mut named: Vec<String> = all.iter().take(MOST).map(one).collect();

@@ -100,7 +100,8 @@ fn look(held: &Held, core: &Core) -> Tick {
     let endpoint = core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place));
     // Another's words in the record are replaced; what could not be written is another matter.
     let record = core.record_mark.is_none() || platform::mark_of(&held.place.record) == core.record_mark;
-    if file.is_at_its_path() && endpoint && record { Tick::Ours } else { Tick::Moved }
+    let text = file.has_text_of(held.process) || held.is_unwritten(core);
+    if file.is_at_its_path() && endpoint && record && text { Tick::Ours } else { Tick::Moved }
 }
 
 /// Tells whether the record shows a higher generation than this one. It is read only when it is not as it was written.
@@ -124,7 +125,7 @@ fn regain_abstract_name(held: &Arc<Held>, core: &mut Core) {
         return;
     }
     core.abstract_name = None; // or it would keep its own name taken
-    match platform::listen_on(&held.place.abstract_name()) {
+    match platform::listen_on(&held.place.abstract_name(), held.owner) {
         Ok(listener) => {
             core.abstract_name = Some(Listener::new(listener));
             held.set_problem(Problem::AbstractName, None);

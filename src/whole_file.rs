@@ -31,7 +31,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = file.write_all(bytes).map_err(|error| failed("write", &temporary, &error));
     drop(file); // Windows renames no open file
     written
-        .and_then(|()| fs::rename(&temporary, path).map_err(|error| failed("replace", path, &error)))
+        .and_then(|()| {
+            platform::replace_file(&temporary, path).map_err(|error| failed("replace", path, &error))
+        })
         .inspect_err(|_| {
             let _ = fs::remove_file(&temporary); // the first error is the one to tell
         })

@@ -54,7 +54,7 @@ impl Held {
             boot_id: platform::boot_id(),
             machine_id: platform::machine_id(),
             host: Some(platform::host_name()),
-            uid: Some(platform::effective_user()),
+            uid: platform::user_number(platform::effective_user()),
             user: platform::user_name(platform::effective_user()),
             executable: this.executable.clone(),
             command: this.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),

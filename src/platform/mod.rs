@@ -9,12 +9,20 @@
 //! * `system`: the boot, the machine, the user, the standard directories, the file system below a path, the service manager, and what this
 //!   process uses of memory and cpu.
 //!
-//! | | Linux | macOS, FreeBSD |
-//! | --- | --- | --- |
-//! | facts about a process | `/proc` | sysinfo |
-//! | handle | pidfd: signals through it | kqueue: says when it ended, a signal goes by number |
-//! | which process has a lock | `/proc/PID/fdinfo` | not shown |
-//! | proof that it works | the tests, run | type-checked only |
+//! | | Linux | macOS, FreeBSD | Windows |
+//! | --- | --- | --- | --- |
+//! | facts about a process | `/proc` | sysinfo | its handle |
+//! | handle | pidfd: signals through it | kqueue: says when it ended, a signal goes by number | process handle |
+//! | locks | record locks (`fcntl`) | the same | `LockFileEx` |
+//! | which process has a lock | `F_GETLK`, `/proc/PID/fdinfo` | `F_GETLK` | what the owner says of itself, in a way that ends with it |
+//! | endpoint | socket, abstract socket | socket | named pipe |
+//! | proof that it works | the tests, run | type-checked only | the tests, run under Wine |
+
+mod around;
+mod per_process;
+
+pub(crate) use around::{FileSystem, Supervisor, Usage};
+pub(crate) use per_process::PerProcess;
 
 #[cfg(unix)]
 mod unix;
@@ -24,7 +32,7 @@ pub use unix::for_gateway;
 pub(crate) use unix::plain_files::testing;
 #[cfg(unix)]
 pub(crate) use unix::{
-    Supervisor, block_signals_here,
+    block_signals_here,
     datagrams::bind_datagrams,
     effective_user, exit_at_once,
     files::{
@@ -33,19 +41,19 @@ pub(crate) use unix::{
     },
     flock::{close_inherited, leave_to, share_flock, try_flock},
     from_bytes, host_name, is_exhaustion as means_no_room,
-    locks::{means_no_locks, owner as lock_owner, try_lock, unlock},
+    locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock, who_has_open},
     most_descriptors,
     owned::Owned,
     parent,
-    per_process::PerProcess,
-    plain_files::{create_private, kind_of, open_to_append, open_to_look},
+    plain_files::{create_private, empty, kind_of, open_to_append, open_to_look, replace_file},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
     session,
     socket::{
-        Address, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream, TELLS_PEER_PID, connect,
-        listen_on, means_nobody, rename_into_place,
+        Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, means_nobody,
     },
     to_bytes, to_signal, user_name,
+    words::{UNNAMED_PROCESS, canonical, path_key, quoted, user_number, user_words},
 };
 
 #[cfg(target_os = "linux")]
@@ -68,4 +76,31 @@ pub(crate) use bsd::{
         boot_id, boot_time, default_state_dir, file_system, machine_id, pid_namespace, runtime_dir,
         self_usage, supervisor,
     },
+};
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::{
+    files::{
+        Facts, FileId, Kind, Mark, at, behind, create_private, empty, give_file_to, give_to, id_of, kind_of,
+        make_file_private, make_private_directory, mark_of, means_in_the_way, of, open_pid_file,
+        open_to_append, open_to_look, read_at_start, replace_file, write_at_start,
+    },
+    locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock},
+    owned::Owned,
+    pipes::{
+        Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, means_nobody,
+    },
+    process,
+    served::{Awaited, Guest, Listener, Waker, Wakes, listen_on, wait_for_any},
+    system::{
+        block_signals_here, boot_id, boot_time, default_state_dir, exit_at_once, file_system, from_bytes,
+        host_name, machine_id, means_no_room, most_descriptors, parent, pid_namespace, runtime_dir,
+        self_usage, session, supervisor, to_bytes,
+    },
+    users::{effective_user, user_name},
+    users_of_file::who_has_open,
+    words::{UNNAMED_PROCESS, canonical, path_key, quoted, user_number, user_words},
 };

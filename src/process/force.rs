@@ -8,6 +8,7 @@
 //! 4. Ask again. It must be the same pid, so the handle's process owned the lock after the handle was opened.
 //! 5. The process itself must show the lock (Linux: `/proc/PID/fdinfo`).
 //! 6. Terminate, and continue it if it is stopped; in this order, so that it does no more work of its own. Wait up to the grace.
+//!    On Windows there is nothing that it could be told so: no grace, then.
 //! 7. Still there: ask again. It has let go of the lock: it may live. Else kill, and wait again, for its end or for the lock: the end of one
 //!    that is traced may be kept back by its debugger. Even that may be in vain, as long as it is frozen or in the kernel.
 //!
@@ -18,7 +19,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::{Process, ProcessHandle, Signal};
-use crate::platform::process::may_signal;
+use crate::platform::{self, process::may_signal};
 
 /// After a kill it is asked so often whether the lock is still owned.
 const LOOK: Duration = Duration::from_millis(100);
@@ -30,7 +31,7 @@ pub(crate) enum LockOwner {
     None,
     /// The process with this pid.
     Pid(u32),
-    /// A process without a pid here: it is in another pid namespace (Linux says 0).
+    /// A process without a pid here: it is in another pid namespace (Linux says 0), or the system does not name it (Windows).
     ElsewhereNamespace,
 }
 
@@ -64,7 +65,9 @@ pub(crate) fn force_end(
     // 1.
     let pid = match owner()? {
         LockOwner::None => return Ok(Forced::Gone),
-        LockOwner::ElsewhereNamespace => return Ok(refused("it is in another pid namespace")),
+        LockOwner::ElsewhereNamespace => {
+            return Ok(refused(format!("it is {}", platform::UNNAMED_PROCESS)));
+        }
         LockOwner::Pid(pid) => pid,
     };
     if pid == 0 || i32::try_from(pid).is_err() {
@@ -96,12 +99,16 @@ pub(crate) fn force_end(
         return Ok(refused(format!("pid {pid} does not show that it has the lock")));
     }
     // 6.
+    let mut can_be_told = true;
     for signal in [Signal::Terminate, Signal::Continue] {
-        if let Some(outcome) = send(&handle, signal)? {
-            return Ok(outcome);
+        match send(&handle, signal) {
+            Ok(None) => {}
+            Ok(Some(outcome)) => return Ok(outcome),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => can_be_told = false,
+            Err(error) => return Err(error),
         }
     }
-    if handle.wait_ended(after(grace)) {
+    if can_be_told && handle.wait_ended(after(grace)) {
         return Ok(Forced::Ended);
     }
     // 7.

@@ -14,7 +14,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
-pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage};
+use crate::platform::{FileSystem, Supervisor, Usage};
 
 const IS_MAC: bool = cfg!(target_os = "macos");
 

@@ -16,7 +16,7 @@ use super::cgroup::own_unit;
 use super::magic::name_and_shared;
 use crate::platform::unix::{absolute, cpu_time, home_dir, is_own_dir};
 
-pub(crate) use crate::platform::unix::{FileSystem, Supervisor, Usage};
+use crate::platform::{FileSystem, Supervisor, Usage};
 
 /// Whether `/proc` is there and numbers processes as we do: one mounted from another pid namespace describes strangers.
 pub(super) fn proc_is_ours() -> bool {

@@ -79,6 +79,16 @@ pub(crate) fn open_to_look(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Empties a file that was opened to append.
+pub(crate) fn empty(file: &File) -> io::Result<()> {
+    file.set_len(0)
+}
+
+/// Puts a file, or a socket that listens, under its final name, in place of what was there.
+pub(crate) fn replace_file(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
 /// Says what a file is, with its article.
 pub(crate) fn kind_of(kind: FileType) -> &'static str {
     if kind.is_file() {

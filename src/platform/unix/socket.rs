@@ -34,6 +34,19 @@ pub(crate) const TELLS_PEER_PID: bool = cfg!(any(target_os = "linux", target_os 
 /// Whether sockets can have a name that no deletion reaches (`unix(7)`).
 pub(crate) const HAS_ABSTRACT_NAMES: bool = cfg!(target_os = "linux");
 
+/// Whether an endpoint is a file that is bound beside and renamed into place.
+pub(crate) const ENDPOINT_IS_A_FILE: bool = true;
+
+/// None: an endpoint is a file in the instance's directory.
+pub(crate) fn endpoint_name(_digest: &str, _end: &str) -> Option<PathBuf> {
+    None
+}
+
+/// What is at an endpoint's path.
+pub(crate) fn at_endpoint(path: &Path) -> io::Result<Option<super::files::Facts>> {
+    super::files::at(path)
+}
+
 /// A peer that has gone is an error, never a signal. Apple has no such flag; the Rust runtime ignores the signal there.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) const NO_SIGNAL: rustix::net::SendFlags = rustix::net::SendFlags::NOSIGNAL;
@@ -97,8 +110,8 @@ pub(super) fn bind_privately(made: &OwnedFd, address: &Address) -> io::Result<()
 
 /// Binds and listens; the socket does not block. The path must be free.
 ///
-/// A path is made private before it listens: nobody else may connect, not for an instant.
-pub(crate) fn listen_on(address: &Address) -> io::Result<Owned<UnixListener>> {
+/// A path is made private before it listens: nobody else may connect, not for an instant. It is given to its owner later.
+pub(crate) fn listen_on(address: &Address, _owner: u32) -> io::Result<Owned<UnixListener>> {
     let made = new_socket()?;
     bind_privately(&made, address)?;
     listen(&made, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
@@ -313,9 +326,4 @@ fn wait(
             Err(errno) => return Err(errno.into()),
         }
     }
-}
-
-/// Puts a socket that listens under its final name, in place of what was there.
-pub(crate) fn rename_into_place(beside: &Path, path: &Path) -> io::Result<()> {
-    std::fs::rename(beside, path)
 }

@@ -1,0 +1,40 @@
+//! Paths and words as a Unix has them.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// What is said of a process that the kernel gives no number for.
+pub(crate) const UNNAMED_PROCESS: &str = "a process in another pid namespace";
+
+/// Resolves every link of a path that leads somewhere.
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize()
+}
+
+/// What two ways to write the same path have in common: its bytes.
+pub(crate) fn path_key(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_encoded_bytes().to_vec()
+}
+
+/// Quotes a word for a shell where it needs that.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,~^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Names a user: by number, and by name where the system knows it.
+pub(crate) fn user_words(uid: u32, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
+}
+
+/// The user's number as it means something to others.
+#[allow(clippy::unnecessary_wraps)] // Windows has none
+pub(crate) fn user_number(uid: u32) -> Option<u32> {
+    Some(uid)
+}

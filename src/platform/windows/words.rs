@@ -1,0 +1,43 @@
+//! Paths and words as Windows has them.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// What is said of a process that is there and not named.
+pub(crate) const UNNAMED_PROCESS: &str = "a process that Windows does not name";
+
+/// Resolves every link of a path that leads somewhere, with the letter case that is on the disk, and without `\\?\` where
+/// nothing needs it (the crate dunce).
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    dunce::canonicalize(path)
+}
+
+/// What two ways to write the same path have in common: neither slashes nor letter case tell two of them apart.
+///
+/// A directory may be made to tell letter case apart (for Linux programs). Two that differ in it alone share this key,
+/// and a pong says which of them it is about.
+pub(crate) fn path_key(path: &Path) -> Vec<u8> {
+    path.to_string_lossy().replace('/', "\\").to_lowercase().into_bytes()
+}
+
+/// Quotes a word where `cmd.exe` or PowerShell would not take it as it is: in double quotes, which both know.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:\\=+,~".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("\"{}\"", word.replace('"', "\\\""))
+    }
+}
+
+/// Names a user, by name or by SID; the number is this process's own.
+pub(crate) fn user_words(_: u32, name: Option<&str>) -> String {
+    name.map_or_else(|| "a user without a name".to_owned(), str::to_owned)
+}
+
+/// A user has no number that means something to others.
+pub(crate) fn user_number(_: u32) -> Option<u32> {
+    None
+}
