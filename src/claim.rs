@@ -23,7 +23,6 @@ use crate::{
     error::Error,
     holder::Holder,
     incumbent::Incumbent,
-    inspection::Inspection,
     instance::Instance,
     pid_file::{PidFile, Which},
     platform,
@@ -62,14 +61,16 @@ impl Instance {
         Contender::new(self, Goal::Claim, false)?.claim()
     }
 
-    /// Claims the instance, and shows what is in the way when it has been there for half a second. As [`Instance::claim`].
+    /// Claims the instance, and shows who is in the way, in one sentence, when that lasts for half a second.
+    ///
+    /// Blocks as [`Instance::claim`].
     ///
     /// # Errors
     /// As [`Instance::claim`].
-    pub fn claim_shown_blocking(&self, mut show: impl FnMut(&Inspection)) -> Result<Claim, Error> {
+    pub fn claim_shown_blocking(&self, mut show: impl FnMut(&str)) -> Result<Claim, Error> {
         let mut show = |step: &TakeoverStep| {
-            if let TakeoverStep::InTheWay(seen) = step {
-                show(seen);
+            if let TakeoverStep::InTheWay(who) = step {
+                show(who);
             }
         };
         let mut contender = Contender::new(self, Goal::Claim, false)?;

@@ -124,6 +124,7 @@ impl<'a> Contender<'a> {
                 Step::Answer => return self.answer().map(Claim::Won),
                 Step::Pause => {
                     self.let_go();
+                    self.show_what_is_in_the_way(seen);
                     self.rest();
                     Seen::Nothing
                 }
@@ -132,6 +133,7 @@ impl<'a> Contender<'a> {
                     if let Some(file) = &self.file {
                         file.unlock(Which::Instance);
                     }
+                    self.show_what_is_in_the_way(seen);
                     self.rest();
                     Seen::ClaimLock(self.take(Which::Claim)?)
                 }
@@ -154,20 +156,20 @@ impl<'a> Contender<'a> {
     }
 
     pub(crate) fn rest(&mut self) {
-        self.show_what_is_in_the_way();
         std::thread::sleep(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    /// Says once what is in the way, when it has been there for a while.
-    fn show_what_is_in_the_way(&mut self) {
+    /// Says once what is in the way, when it has been there for a while: whoever claims, or whoever holds.
+    fn show_what_is_in_the_way(&mut self, seen: Seen) {
         let is_due = self.unshown_since.is_some_and(|since| since.elapsed() >= UNTIL_SHOWN);
-        if let (true, true, Some(hail)) = (is_due, self.taking.is_shown(), &self.last_hail) {
-            self.unshown_since = None;
-            let hail = Hail { answer: None, ..*hail };
-            let seen = inspect::conclude(self.place.clone(), hail, Instant::now(), self.is_busy);
-            self.taking.show(&TakeoverStep::InTheWay(Arc::new(seen)));
-        }
+        let (true, true, Some(hail)) = (is_due, self.taking.is_shown(), &self.last_hail) else { return };
+        self.unshown_since = None;
+        let hail = Hail { answer: None, ..*hail };
+        let found = inspect::conclude(self.place.clone(), hail, Instant::now(), self.is_busy);
+        let claims = matches!(seen, Seen::ClaimLock(_));
+        let sentence = if claims { found.about_the_claim() } else { found.sentence() };
+        self.taking.show(&TakeoverStep::InTheWay(sentence));
     }
 
     /// Lets go of everything together.

@@ -305,8 +305,8 @@ impl DirectoryFault {
             ),
             Self::Writable { mode } => write!(
                 f,
-                "others can write to the directory `{path}` (mode {:04o}, no sticky bit), so nothing in it proves anything",
-                mode & 0o7777
+                "others can write to the directory `{path}` ({}), so nothing in it proves anything",
+                crate::platform::writable_words(mode & 0o7777)
             ),
             Self::NotADirectory => write!(f, "`{path}` is no directory"),
             Self::Forbidden(source) => {

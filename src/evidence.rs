@@ -89,7 +89,8 @@ impl Inspection {
         let file_system = platform::file_system(&self.place.dir);
         let shared = file_system.as_ref().is_ok_and(|it| it.shared);
         let on = file_system.map_or_else(|_| String::new(), |it| format!(", on {}", it.name));
-        let found = format!("{path}, of {}, mode {:04o}{on}", text::user(facts.owner), facts.mode);
+        let found =
+            format!("{path}, of {}, {}{on}", text::user(facts.owner), platform::access_words(facts.mode));
         let (others_write, sticky) = (facts.mode & 0o022 != 0, facts.mode & 0o1000 != 0);
         let means = if facts.owner != user && user != 0 {
             "it belongs to another user: this one can look, and hold nothing here"
@@ -171,8 +172,12 @@ impl Inspection {
             }
             (Ok(_), LockOwner::ElsewhereNamespace) => Evidence::new(
                 what,
-                "owned by a process in another pid namespace",
-                "it lives: the kernel says so",
+                format!("owned by {}", platform::UNNAMED_PROCESS),
+                if self.lingers() {
+                    "the last holder has ended: the system has yet to free it, or another process keeps it"
+                } else {
+                    "it lives: the kernel says so"
+                },
             ),
             (Ok(_), LockOwner::Pid(pid)) => {
                 let process = self.look_at(pid);
@@ -223,7 +228,7 @@ impl Inspection {
                 };
                 Evidence::new(
                     what,
-                    format!("{path}{elsewhere}, of {}, mode {mode:04o}", text::user(owner)),
+                    format!("{path}{elsewhere}, of {}, {}", text::user(owner), platform::access_words(mode)),
                     means,
                 )
             }

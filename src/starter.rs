@@ -56,7 +56,7 @@ impl Starter {
         let unit = self.unit.as_deref().map(|unit| format!("unit {}", text::shown(unit)));
         let Some(pid) = self.pid else {
             let unit = unit.map_or_else(String::new, |unit| format!(" ({unit})"));
-            return format!("a process in another pid namespace{unit}");
+            return format!("{}{unit}", platform::UNNAMED_PROCESS);
         };
         match (&self.name, unit) {
             (Some(name), Some(unit)) => format!("{} (pid {pid}, {unit})", text::shown(name)),

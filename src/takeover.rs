@@ -16,7 +16,6 @@
 
 use std::{
     fmt,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -35,7 +34,6 @@ use crate::{
     held::DEFAULT_GRACE,
     history,
     incumbent::{PATIENCE, unexpected},
-    inspection::Inspection,
     instance::Instance,
     instance_id::InstanceId,
     pid_file::{self, Opened, PidFile, Which},
@@ -95,8 +93,8 @@ impl TakeoverOptions {
 pub enum TakeoverStep {
     /// Two replace each other in turn: the holder is left alone for [`Fight::left`] before it is asked.
     Slowed(Box<Fight>),
-    /// This is in the way since half a second ago, and is waited for; said once.
-    InTheWay(Arc<Inspection>),
+    /// Somebody has been in the way for half a second, and is waited for: who, in one sentence. Said once.
+    InTheWay(String),
     /// The holder has acknowledged, and has this time.
     Asked {
         /// Its process; none: it lives in another pid namespace.

@@ -80,6 +80,12 @@ pub fn user(uid: u32) -> String {
     crate::platform::user_words(uid, name.as_deref().map(shown).as_deref())
 }
 
+/// What is said of a process that is there, and of which the system tells no number here.
+#[must_use]
+pub fn unnamed_process() -> &'static str {
+    crate::platform::UNNAMED_PROCESS
+}
+
 /// Names processes by their numbers and commands: `pid 41 (sleep 9) and pid 42 (cat)`; of many, the first three.
 #[must_use]
 pub fn processes(all: &[Process]) -> String {

@@ -74,6 +74,7 @@ fn take_over(instance: &Instance, how: &str) -> Result<Claim, Error> {
             TakeoverStep::Asked { pid, .. } => format!("step asked {pid:?}"),
             TakeoverStep::Stopping(now) => format!("step stopping {} {}", now.draining, now.note),
             TakeoverStep::Forcing { pid, .. } => format!("step forcing {pid:?}"),
+            TakeoverStep::InTheWay(who) => format!("step in the way: {who}"),
             other => panic!("{other:?}"),
         });
     })

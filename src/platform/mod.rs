@@ -53,7 +53,9 @@ pub(crate) use unix::{
         TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, means_nobody,
     },
     to_bytes, to_signal, user_name,
-    words::{UNNAMED_PROCESS, canonical, path_key, quoted, user_number, user_words},
+    words::{
+        UNNAMED_PROCESS, access_words, canonical, path_key, quoted, user_number, user_words, writable_words,
+    },
 };
 
 #[cfg(target_os = "linux")]
@@ -102,5 +104,7 @@ pub(crate) use windows::{
     },
     users::{effective_user, user_name},
     users_of_file::who_has_open,
-    words::{UNNAMED_PROCESS, canonical, path_key, quoted, user_number, user_words},
+    words::{
+        UNNAMED_PROCESS, access_words, canonical, path_key, quoted, user_number, user_words, writable_words,
+    },
 };

@@ -28,6 +28,16 @@ pub(crate) fn quoted(word: &str) -> String {
     }
 }
 
+/// What others may do with a file or a directory, for a sentence.
+pub(crate) fn access_words(mode: u32) -> String {
+    format!("mode {mode:04o}")
+}
+
+/// How it shows that others can write to a directory.
+pub(crate) fn writable_words(mode: u32) -> String {
+    format!("mode {mode:04o}, no sticky bit")
+}
+
 /// Names a user: by number, and by name where the system knows it.
 pub(crate) fn user_words(uid: u32, name: Option<&str>) -> String {
     name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))

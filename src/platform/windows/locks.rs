@@ -170,3 +170,41 @@ fn named_owner(id: FileId, offset: i64) -> io::Result<Option<u32>> {
 pub(crate) fn means_no_locks(error: &io::Error) -> bool {
     code_of(error) == Some(ERROR_NOT_SUPPORTED)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+    use crate::platform::windows::files::open_pid_file;
+
+    const BYTE: i64 = 1 << 30;
+
+    #[test]
+    fn a_lock_is_had_once_and_its_owner_is_named_as_long_as_it_is_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pid");
+        let (one, other) = (open_pid_file(&path).unwrap(), open_pid_file(&path).unwrap());
+        let own = LockOwner::Pid(std::process::id());
+        assert_eq!(owner(&other, BYTE).unwrap(), LockOwner::None);
+        assert!(try_lock(&one, BYTE).unwrap());
+        assert!(try_lock(&one, BYTE).unwrap(), "what is held stays held");
+        assert!(!try_lock(&other, BYTE).unwrap());
+        assert_eq!((owner(&one, BYTE).unwrap(), owner(&other, BYTE).unwrap()), (own, own));
+        assert!(try_lock(&other, BYTE + 1).unwrap(), "the byte beside it is free");
+        unlock(&one, BYTE).unwrap();
+        unlock(&one, BYTE).unwrap();
+        assert_eq!(owner(&other, BYTE).unwrap(), LockOwner::None);
+        assert!(try_lock(&other, BYTE).unwrap());
+    }
+
+    #[test]
+    fn whoever_has_the_file_open_keeps_it_from_being_deleted_or_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.pid");
+        let file = open_pid_file(&path).unwrap();
+        assert!(std::fs::remove_file(&path).is_err());
+        assert!(std::fs::rename(&path, dir.path().join("b.pid")).is_err());
+        drop(file);
+        std::fs::remove_file(&path).unwrap();
+    }
+}

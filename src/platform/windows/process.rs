@@ -213,3 +213,37 @@ pub(crate) fn shows_posix_lock(_: u32, _: u64, _: u64, _: u64) -> Option<bool> {
 pub(crate) fn unit_of(_: u32) -> Option<(String, bool)> {
     None
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_process_is_the_same_one_until_its_handle_is_closed_though_it_has_ended() {
+        // It waits for ever on its standard input.
+        let mut child = Command::new("cmd").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let handle = ProcessHandle::open(child.id()).unwrap().unwrap();
+        assert!(!handle.has_ended() && !handle.wait_ended(Instant::now()));
+        let process = look(child.id()).unwrap().unwrap();
+        assert!(process.name.to_lowercase().starts_with("cmd"), "{process:?}");
+        assert_eq!(process.uid, Some(effective_user()));
+        assert!(process.started_at.unwrap().elapsed().unwrap() < Duration::from_secs(3600));
+        assert!(
+            matches!(handle.signal(Signal::Terminate), Err(error) if error.kind() == io::ErrorKind::Unsupported)
+        );
+        handle.signal(Signal::Kill).unwrap();
+        assert!(handle.wait_ended(Instant::now() + Duration::from_secs(20)));
+        assert_eq!(look(child.id()).unwrap(), None, "its number is still its own, and it has ended");
+        assert_eq!(child.wait().unwrap().code(), Some(137));
+        assert!(handle.signal(Signal::Kill).is_err());
+    }
+
+    #[test]
+    fn numbers_that_nobody_has_are_no_process() {
+        for pid in [0, u32::MAX] {
+            assert_eq!(look(pid).unwrap(), None);
+        }
+    }
+}

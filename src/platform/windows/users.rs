@@ -341,3 +341,33 @@ impl Private {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+    use crate::platform::windows::files;
+
+    #[test]
+    fn this_user_owns_what_it_makes_and_may_keep_it_for_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("new").join("below");
+        files::make_private_directory(&made).unwrap();
+        let facts = files::at(&made).unwrap().unwrap();
+        assert_eq!((facts.kind, facts.owner), (files::Kind::Directory, effective_user()));
+        assert_eq!(facts.mode & 0o022, 0, "others may change nothing");
+        assert!(!user_name(effective_user()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_system_and_its_administrators_are_root_and_nobody_else_is() {
+        let sid = |bytes: &[u8]| number_of(Sid(bytes.to_vec()));
+        assert_eq!(sid(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]), ROOT);
+        assert_eq!(sid(&[1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0]), ROOT);
+        let users = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x21, 2, 0, 0];
+        assert_ne!(sid(&users), ROOT);
+        assert_eq!(sid(&users), sid(&users));
+        assert_eq!(Sid(users.to_vec()).words().as_deref(), Some("S-1-5-32-545"));
+        assert_ne!(sid(&users), effective_user());
+    }
+}

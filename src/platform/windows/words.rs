@@ -32,6 +32,21 @@ pub(crate) fn quoted(word: &str) -> String {
     }
 }
 
+/// What others may do with a file or a directory, for a sentence.
+pub(crate) fn access_words(mode: u32) -> String {
+    let words = match (mode & 0o022 != 0, mode & 0o044 != 0) {
+        (true, _) => "others can change it",
+        (false, true) => "others can read it",
+        (false, false) => "for its owner alone",
+    };
+    words.to_owned()
+}
+
+/// How it shows that others can write to a directory.
+pub(crate) fn writable_words(_: u32) -> String {
+    "its list of permissions lets them".to_owned()
+}
+
 /// Names a user, by name or by SID; the number is this process's own.
 pub(crate) fn user_words(_: u32, name: Option<&str>) -> String {
     name.map_or_else(|| "a user without a name".to_owned(), str::to_owned)
