@@ -3,20 +3,23 @@
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/stand_in.rs"]
+mod stand_in;
 
-use std::{
-    collections::BTreeSet,
-    ffi::OsStr,
-    io::Write as _,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _, unix::net::UnixStream},
-    thread,
-};
+use std::{collections::BTreeSet, io::Write as _, path::Path, thread};
 
 use gateway::{Place, Running, role_dir};
 use serde_json::{Value, json};
 
 fn printed(holder: &Running) -> Value {
     serde_json::from_str(&holder.prints("{")).unwrap()
+}
+
+#[test]
+fn stand_in() {
+    stand_in::play();
 }
 
 #[test]
@@ -29,27 +32,34 @@ fn a_message_is_one_json_line() {
     let pid = sender.pid();
     let ended = sender.end();
     assert_eq!((ended.code(), ended.stdout.as_str(), ended.stderr.as_str()), (0, "", ""));
-    let uid = nix::unistd::geteuid().as_raw();
+    let line = printed(&holder);
     let expected = json!({
         "args": ["open", "a b\n", "--flag", ""],
-        "cwd": cwd,
+        "cwd": line["cwd"],
         "body": "",
-        "from": { "pid": pid, "uid": uid },
+        "from": { "pid": pid, "uid": line["from"]["uid"] },
     });
-    assert_eq!(printed(&holder), expected);
+    assert_eq!(line, expected);
+    assert_eq!(Path::new(line["cwd"].as_str().unwrap()).canonicalize().unwrap(), cwd);
+    assert_eq!(line["from"]["uid"], json!(incumbent::Process::this().uid));
 }
 
 #[test]
 fn any_bytes_arrive_as_they_were_sent() {
     let place = Place::new();
     let holder = place.hold(&["run"]);
-    let args = [OsStr::new("send"), OsStr::from_bytes(b"a\xff"), OsStr::new("-")];
-    let mut sender = Running::start(&mut place.gateway(args));
+    // Elsewhere an argument is text.
+    let (odd, shown, base64) = if cfg!(unix) {
+        (os::word(b"a\xff"), "a\u{fffd}", json!(["Yf8=", "LQ=="]))
+    } else {
+        (os::word("ä\u{1f980}".as_bytes()), "ä\u{1f980}", serde_json::Value::Null)
+    };
+    let mut sender = Running::start(&mut place.gateway(["send".into(), odd, "-".into()]));
     sender.stdin.take().unwrap().write_all(b"\xff\x00\xfe").unwrap();
     assert_eq!(sender.end().code(), 0);
     let line = printed(&holder);
-    assert_eq!(line["args"], json!(["a\u{fffd}", "-"]));
-    assert_eq!(line["args_base64"], json!(["Yf8=", "LQ=="]));
+    assert_eq!(line["args"], json!([shown, "-"]));
+    assert_eq!(line["args_base64"], base64);
     assert_eq!(line["body"], json!("\u{fffd}\0\u{fffd}"));
     assert_eq!(line["body_base64"], json!("/wD+"));
 }
@@ -79,7 +89,7 @@ fn a_message_may_be_a_mebibyte_and_not_more() {
 fn two_hundred_messages_arrive_once_each_and_in_order() {
     let place = Place::new();
     let holder = place.hold(&["run"]);
-    for number in 0..200 {
+    for number in 0..os::rounds(200) {
         assert_eq!(place.finish(&["send", &number.to_string()]).code(), 0);
         assert_eq!(printed(&holder)["args"], json!([number.to_string()]));
     }
@@ -117,7 +127,7 @@ fn messages_sent_at_once_arrive_once_each() {
 fn nobody_a_program_and_a_stopped_holder_take_no_messages() {
     let place = Place::new();
     assert_eq!(place.finish(&["send", "x"]).code(), 3);
-    let holder = place.hold(&["run", "--", "sleep", "1000"]);
+    let holder = place.hold(&stand_in::run(&[], "last"));
     let refused = place.finish(&["send", "x"]);
     assert_eq!(refused.code(), 69);
     assert!(refused.stderr.contains("takes no messages"), "{refused:?}");
@@ -174,9 +184,9 @@ fn role_answers() {
 #[test]
 fn a_reader_that_is_gone_is_told_to_the_sender_and_ends_nobody() {
     let place = Place::new();
-    let (reader, stdout) = UnixStream::pair().unwrap();
+    let (reader, stdout) = os::pipe();
     drop(reader);
-    let holder = Running::start_with_stdout(&mut place.gateway(["run"]), OwnedFd::from(stdout).into());
+    let holder = Running::start_with_stdout(&mut place.gateway(["run"]), stdout);
     holder.says("holding ");
     for _ in 0..2 {
         let sent = place.finish(&["send", "x"]);
@@ -190,12 +200,12 @@ fn a_reader_that_is_gone_is_told_to_the_sender_and_ends_nobody() {
 #[test]
 fn a_reader_that_does_not_read_keeps_nobody_from_stopping() {
     let place = Place::new();
-    let (reader, stdout) = UnixStream::pair().unwrap();
-    let holder = Running::start_with_stdout(&mut place.gateway(["run"]), OwnedFd::from(stdout).into());
+    let (reader, stdout) = os::pipe();
+    let holder = Running::start_with_stdout(&mut place.gateway(["run"]), stdout);
     holder.says("holding ");
     let mut sender = place.start(&["send", "-"]);
     let mut stdin = sender.stdin.take().unwrap();
-    stdin.write_all(&vec![b'x'; 900_000]).unwrap(); // more than a socket holds
+    stdin.write_all(&vec![b'x'; 900_000]).unwrap(); // more than a pipe holds
     drop(stdin);
     let stopped = place.finish(&["stop", "--grace", "300ms"]);
     assert_eq!(stopped.code(), 0, "{stopped:?}");
