@@ -14,15 +14,17 @@
 //! What escapes: a descendant that closes every descriptor (a daemon; what Python's `subprocess` starts, unless
 //! `close_fds=False`; what `sudo` starts), and whatever keeps the lock of a `NAME.child` that was deleted.
 //!
+//! On Windows a job object does it, whose name is that of the file's volume and index: all that a child starts is in it,
+//! and nothing leaves it. It is free when no process is in it.
+//!
 //! A lock is tried and never waited for; what is waited for is the end of processes. The file is created once, stays
-//! empty, and is never unlinked. Proven by `tests/child_lock.rs`.
+//! empty, and is never unlinked. Proven by `tests/child_lock.rs`, on Windows by `tests/windows_child.rs`.
 
 use std::{
     collections::HashSet,
-    fs::File,
     io,
     path::Path,
-    process::Command,
+    process::{Child, Command},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -37,8 +39,11 @@ use crate::{
     holder::Holder,
     pid_file::refuse_unless_plain,
     place::Place,
-    platform::{self, FileId, Kind, Owned, PerProcess},
-    process::{Process, Signal},
+    platform::{
+        self, FileId, Kind, PerProcess,
+        kept::{self, Kept},
+    },
+    process::Process,
 };
 
 mod leftovers;
@@ -51,7 +56,8 @@ use leftovers::Leftovers;
 pub struct ChildLockOptions {
     /// How long it has to end by itself, from the first moment on, before it is killed; 30 s.
     pub grace: Duration,
-    /// The signal that asks it to end; SIGTERM (15). SIGCONT follows, because what is stopped cannot end.
+    /// The signal that asks it to end; SIGTERM (15). SIGCONT follows, because what is stopped cannot end. On Windows there
+    /// is none that would reach it.
     pub stop_signal: i32,
 }
 
@@ -79,23 +85,30 @@ impl ChildLockOptions {
 
 /// The right to start a child: nothing that an earlier child of this instance started is left.
 ///
-/// Pass it to each program that is started as the holder's child ([`ChildLock::pass_to`]), and drop it when they have
-/// been started: from then on it lasts as long as one of them, or anything that they start, keeps the descriptor. As long
-/// as it is kept, this process counts as one of them.
+/// Start each program that is the holder's child with it ([`ChildLock::spawn`]), and drop it when they have been started:
+/// from then on it lasts as long as one of them, or anything that they start. As long as it is kept, this process counts
+/// as one of them.
 #[derive(Debug)]
-#[must_use = "a child is only protected if the lock is passed to it"]
+#[must_use = "a child is only protected if it is started with the lock"]
 pub struct ChildLock {
-    file: Arc<Owned<File>>,
+    kept: Kept,
     _ours: Ours,
 }
 
 impl ChildLock {
-    /// Has the program that this command starts, and all that it starts, keep the lock: a descriptor without
-    /// close-on-exec, with a high number (1000 or the next free one; a lower one where the limit is lower).
+    /// Starts a program that keeps these locks, and so does all that it starts. Use the command for this one start: it
+    /// stays bound to these locks.
     ///
-    /// The start fails if this was dropped before, or if no descriptor is left for it.
-    pub fn pass_to(&self, command: &mut Command) {
-        platform::leave_to(command, &self.file);
+    /// # Errors
+    /// As [`Command::spawn`], and when the locks cannot be passed on: nothing was started then.
+    ///
+    /// # Platform
+    /// Unix: the program inherits a descriptor without close-on-exec, with a high number (1000 or the next free one; a
+    /// lower one where the limit is lower). Windows: it is put into a job object before it runs, and is killed with all
+    /// that it started when this process ends, however that does; it leads a process group of its own, so that
+    /// `CTRL_BREAK` reaches it alone.
+    pub fn spawn(locks: &[Self], command: &mut Command) -> io::Result<Child> {
+        kept::spawn(locks.iter().map(|lock| &lock.kept), command)
     }
 }
 
@@ -116,7 +129,8 @@ impl Holder {
     /// # Platform
     /// Linux: every visible process that keeps the lock is found (`/proc`), each held by a pidfd. macOS and FreeBSD show
     /// nobody who does: there the child that the record names is ended with its process group, and for others it is only
-    /// waited. On a file system that is shared with other machines `flock` may not be inherited (Linux's NFS makes a
+    /// waited. Windows: every process in the job is found; nothing can be asked of it from another console, so that it is
+    /// only waited before it is killed. On a file system that is shared with other machines `flock` may not be inherited (Linux's NFS makes a
     /// record lock of the whole file at the server of it, flock(2)): there nothing is promised for what the child itself
     /// started, and a warning is logged.
     pub fn child_lock_blocking(
@@ -160,7 +174,7 @@ fn take(
 ) -> Result<ChildLock, Error> {
     let path = &held.place.child();
     let io = |source| Error::io("lock", path, source);
-    platform::to_signal(Signal::Number(options.stop_signal)).map_err(io)?;
+    kept::is_signal(options.stop_signal).map_err(io)?;
     if let Ok(file_system) = platform::file_system(&held.place.dir) {
         if file_system.shared {
             tracing::warn!(on = file_system.name, "it may not be seen what a child's children leave behind");
@@ -173,22 +187,21 @@ fn take(
         if !held.is_holding() || given_up() {
             return Err(Error::NotHolding);
         }
-        let (file, ours) = match opened.take() {
+        let (mut kept, ours) = match opened.take() {
             Some(opened) => opened,
             None => open(&held.place, held.owner)?,
         };
-        let id = ours.id;
-        let is_free = try_exclusive(&file, id).map_err(io)?;
-        if is_free && leftovers.recorded_has_ended() && platform::share_flock(&file).map_err(io)? {
-            if is_at(path, id) {
+        let is_free = kept.is_free().map_err(io)?;
+        if is_free && leftovers.recorded_has_ended() && kept.share().map_err(io)? {
+            if is_at(path, ours.id) {
                 held.core().record.left_behind = None;
-                let file = Arc::new(Owned::new(file).map_err(io)?);
-                return Ok(ChildLock { file, _ours: ours });
+                return Ok(ChildLock { kept, _ours: ours });
             }
             continue; // the path names another file: what keeps that one counts
         }
+        let id = ours.id;
         if is_at(path, id) {
-            opened = Some((file, ours));
+            opened = Some((kept, ours));
         }
         leftovers.end_some(id, &mut show)?;
     }
@@ -198,19 +211,8 @@ fn is_at(path: &Path, id: FileId) -> bool {
     matches!(platform::at(path), Ok(Some(facts)) if facts.id == id)
 }
 
-/// Tries the lock; busy because this process inherited it from an earlier child, once more without that.
-fn try_exclusive(file: &File, id: FileId) -> io::Result<bool> {
-    if platform::try_flock(file)? {
-        return Ok(true);
-    }
-    // Ours are none of them: there is one `Ours` of this file, and it has just this descriptor.
-    let inherited = platform::process::inherited_with_flock(id);
-    let closed = platform::close_inherited(&inherited, id, file);
-    Ok(closed > 0 && platform::try_flock(file)?)
-}
-
 /// Opens the file, making it when it is missing.
-fn open(place: &Place, owner: u32) -> Result<(File, Ours), Error> {
+fn open(place: &Place, owner: u32) -> Result<(Kept, Ours), Error> {
     const WANTED: &str = "child's lock file";
     let path = &place.child();
     let io = |source| Error::io("open the child's lock file", path, source);
@@ -232,7 +234,8 @@ fn open(place: &Place, owner: u32) -> Result<(File, Ours), Error> {
     let ours = Ours::of(facts.id).ok_or_else(|| {
         io(io::Error::other("this process has it already, and must drop that `ChildLock` first"))
     })?;
-    Ok((file, ours))
+    let id = ours.id;
+    Ok((Kept::new(file, id).map_err(io)?, ours))
 }
 
 /// The files of this kind that this process works with: whatever else is open of one of them was inherited.

@@ -182,10 +182,11 @@ mod tests {
     #[test]
     fn a_directory_means_the_same_place_however_it_is_written() -> Result<(), Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
-        let real = dir.path().canonicalize()?.join("real");
+        let real = crate::platform::canonical(dir.path())?.join("real");
         std::fs::create_dir(&real)?;
-        std::os::unix::fs::symlink(&real, dir.path().join("link"))?;
-        for written in ["link", "real/.", "real/../real", "missing/../link", "link/new/../"] {
+        let has_link = crate::platform::testing::link_directory(&real, &dir.path().join("link"));
+        let linked = ["link", "missing/../link", "link/new/../"].into_iter().filter(|_| has_link);
+        for written in ["real", "real/.", "real/../real"].into_iter().chain(linked) {
             let instance = Instance::new("a")?.in_dir(dir.path().join(written))?;
             assert_eq!(instance.dir()?, real, "{written}");
         }

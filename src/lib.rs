@@ -35,7 +35,6 @@
 
 mod answer;
 mod blocking;
-#[cfg(unix)] // until the next commit
 mod child_lock;
 mod claim;
 mod connection;
@@ -60,7 +59,6 @@ mod lag;
 mod log_file;
 mod lossy;
 mod message;
-#[cfg(unix)] // until the next commit
 mod notify_path;
 mod overtime;
 mod pid_file;
@@ -82,14 +80,11 @@ mod visit;
 mod whole_file;
 mod won;
 
-#[cfg(unix)] // until the next commit
 #[doc(hidden)]
 pub use notify_path::NotifyPath;
-#[cfg(unix)] // until the next commit
 #[doc(hidden)]
 pub use platform::for_gateway as platform_for_gateway;
 
-#[cfg(unix)] // until the next commit
 pub use child_lock::{ChildLock, ChildLockOptions};
 pub use claim::Claim;
 pub use error::{DirectoryFault, Error, Refusal, StillThere};

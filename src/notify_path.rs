@@ -1,29 +1,29 @@
 //! The socket at which the child of `gateway` says how it is (`sd_notify(3)`): `NAME.notify`, beside the endpoint.
 //!
 //! A path and not an abstract name, so that it works from another network namespace, and on every Unix. As the endpoint it
-//! is bound beside and renamed into place, is never unlinked, and listens to the directory's owner and root alone. Here
-//! and not in the program, because it takes the place of an instance; no part of the interface. Proven by
-//! `tests/notify.rs`.
+//! is bound beside and renamed into place, is never unlinked, and listens to the directory's owner and root alone. On
+//! Windows it is a pipe beside the endpoint's, to which each message is written at once. Here and not in the program,
+//! because it takes the place of an instance; no part of the interface. Proven by `tests/notify.rs`.
 
-use std::{
-    os::unix::net::UnixDatagram,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     endpoint,
     error::Error,
     instance::Instance,
     place,
-    platform::{self, FileId, for_gateway::Datagram},
+    platform::{
+        self, FileId,
+        for_gateway::{Datagram, Datagrams},
+    },
 };
 
 /// Where a socket is that takes datagrams from this user's processes, and whom it believes.
 #[derive(Debug)]
 pub struct NotifyPath {
     path: PathBuf,
-    /// What the path must name.
-    node: FileId,
+    /// What the path must name; none: it is the name of a pipe, which stands in no directory.
+    node: Option<FileId>,
     /// Who is believed, beside root: who may also speak to the holder.
     owner: u32,
 }
@@ -33,14 +33,19 @@ impl NotifyPath {
     ///
     /// # Errors
     /// [`Error::InTheWay`], [`Error::Io`], [`Error::Directory`].
-    pub fn bind(instance: &Instance) -> Result<(UnixDatagram, Self), Error> {
+    pub fn bind(instance: &Instance) -> Result<(Datagrams, Self), Error> {
         let place = instance.place()?;
         let (path, owner) = (place.notify(), place.owner());
+        let bind = |at: &Path| platform::bind_datagrams(at, owner);
+        if !platform::ENDPOINT_IS_A_FILE {
+            let socket = bind(&path).map_err(|source| Error::io("listen at", &path, source))?;
+            return Ok((socket, Self { path, node: None, owner }));
+        }
         if let Some(elsewhere) = path.parent().filter(|dir| *dir != place.dir) {
             place::make_safe(elsewhere)?;
         }
-        let (socket, node) = endpoint::put_in_place(&path, owner, platform::bind_datagrams)?;
-        Ok((socket, Self { path, node, owner }))
+        let (socket, node) = endpoint::put_in_place(&path, owner, bind)?;
+        Ok((socket, Self { path, node: Some(node), owner }))
     }
 
     /// What `NOTIFY_SOCKET` is for the child.
@@ -52,7 +57,8 @@ impl NotifyPath {
     /// Whether the path still leads to the socket.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        matches!(platform::at(&self.path), Ok(Some(facts)) if facts.id == self.node)
+        let leads_to = |node| matches!(platform::at(&self.path), Ok(Some(facts)) if facts.id == node);
+        self.node.is_none_or(leads_to)
     }
 
     /// Whether the sender of a datagram is believed.

@@ -128,17 +128,8 @@ pub(crate) enum Signal {
 #[allow(clippy::unwrap_used)] // A test fails so.
 mod tests {
     use super::*;
-    use nix::sys::signal::{Signal as Unix, kill};
-    use nix::sys::wait::{WaitPidFlag, waitpid};
-    use nix::unistd::Pid;
-    use std::io::{Read, Write};
-    use std::process::{Child, Command, Stdio};
+    use crate::platform::{effective_user, testing::Subject};
     use std::time::{Duration, Instant};
-
-    /// Waits for ever on its stdin.
-    fn start_idle() -> Child {
-        Command::new("cat").stdin(Stdio::piped()).spawn().unwrap()
-    }
 
     #[test]
     fn this_process_knows_itself() {
@@ -147,51 +138,24 @@ mod tests {
         assert_eq!(this.state, ProcessState::Running);
         assert_eq!(this.executable, std::env::current_exe().ok());
         assert_eq!(this.command, std::env::args_os().collect::<Vec<_>>());
-        assert_eq!(this.uid, Some(nix::unistd::geteuid().as_raw()));
+        assert_eq!(this.uid, Some(effective_user()));
         let age = this.started_at.unwrap().elapsed().unwrap_or_default();
         assert!(age < Duration::from_secs(3600), "{age:?}");
         assert_eq!(Process::of(this.pid).unwrap().unwrap().start_ticks, this.start_ticks);
     }
 
     #[test]
-    fn a_stopped_process_is_stopped_and_a_killed_one_is_ending() {
-        let mut child = start_idle();
-        let pid = Pid::from_raw(child.id().try_into().unwrap());
-        let state = || Process::of(child.id()).unwrap().map(|process| process.state);
-        kill(pid, Unix::SIGSTOP).unwrap();
-        waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
-        assert_eq!(state(), Some(ProcessState::Stopped));
-
-        let handle = ProcessHandle::open(child.id()).unwrap().unwrap();
-        kill(pid, Unix::SIGKILL).unwrap();
+    fn a_killed_process_is_ending_and_then_none() {
+        let mut process = Subject::idle();
+        let state = |process: &Subject| Process::of(process.pid()).unwrap().map(|process| process.state);
+        assert!(state(&process).is_some());
+        let handle = ProcessHandle::open(process.pid()).unwrap().unwrap();
+        process.kill();
         assert!(handle.wait_ended(Instant::now() + Duration::from_secs(20)));
-        // Not every system still tells anything about a zombie.
-        assert!(matches!(state(), None | Some(ProcessState::Ending)));
-        child.wait().unwrap();
-        assert_eq!(Process::of(child.id()).unwrap(), None);
-    }
-
-    #[test]
-    fn a_program_with_an_awkward_name_is_shown_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let program = dir.path().join("a) b (c");
-        let cat = ["/bin/cat", "/usr/bin/cat"]
-            .into_iter()
-            .find(|path| std::path::Path::new(path).exists())
-            .unwrap();
-        std::os::unix::fs::symlink(cat, &program).unwrap();
-        let pipe = Stdio::piped;
-        let mut child =
-            Command::new(&program).args(["-u", "-"]).stdin(pipe()).stdout(pipe()).spawn().unwrap();
-        // A started process has its command line only a moment later: once it echoes, it has.
-        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
-        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-        let process = Process::of(child.id()).unwrap().unwrap();
-        assert_eq!(process.name, "a) b (c");
-        assert_eq!(process.command, [program.as_os_str(), "-u".as_ref(), "-".as_ref()]);
-        assert_eq!(process.state, ProcessState::Running);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        // Not every system still tells anything about one that is not reaped.
+        assert!(matches!(state(&process), None | Some(ProcessState::Ending)));
+        process.reap();
+        assert_eq!(state(&process), None);
     }
 
     #[test]

@@ -174,12 +174,17 @@ mod tests {
     #[test]
     fn command_lines_are_quoted_and_cut() {
         let words: Vec<OsString> = ["sh", "-c", "it's; ls", ""].map(OsString::from).into();
-        assert_eq!(command(&words, 80), r"sh -c 'it'\''s; ls' ''");
+        let line = format!("sh -c {} {}", quoted("it's; ls".as_ref()), quoted("".as_ref()));
+        assert_eq!(command(&words, 80), line);
         assert_eq!(command(&words, 6), "sh -c…");
     }
 
     #[test]
     fn system_words_carry_no_numbers() {
-        assert_eq!(system_words(&io::Error::from_raw_os_error(13)), "permission denied");
+        let words = system_words(&crate::platform::testing::denied());
+        assert!(
+            ["permission denied", "access denied", "access is denied"].contains(&words.as_str()),
+            "{words}"
+        );
     }
 }

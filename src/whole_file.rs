@@ -168,8 +168,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let victim = dir.path().join("victim");
         fs::write(&victim, "precious").unwrap();
-        testing::strange_files(dir.path(), &victim);
-        fs::rename(dir.path().join("link"), dir.path().join("file~")).unwrap();
+        let planted = testing::strange_files(dir.path(), &victim);
+        let Some((link, _)) = planted.iter().find(|(_, kind)| *kind == "a symbolic link") else { return };
+        fs::rename(link, dir.path().join("file~")).unwrap();
         replace(&dir.path().join("file"), b"text").unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
     }

@@ -3,15 +3,23 @@
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/stand_in.rs"]
+mod stand_in;
 
 use gateway::Place;
-use nix::sys::signal::Signal;
+
+#[test]
+fn stand_in() {
+    stand_in::play();
+}
 
 #[test]
 fn all_are_held_and_a_stop_of_one_is_a_stop_of_all() {
     let place = Place::new();
     for stopped in ["gateway", "token", "aaa"] {
-        let holder = place.hold(&["run", "--also", "token", "--also", "aaa", "--", "sleep", "1000"]);
+        let holder = place.hold(&stand_in::run(&["--also", "token", "--also", "aaa"], "last"));
         for name in ["gateway", "token", "aaa"] {
             let status = place.finish(&["--name", name, "status", "--json"]);
             assert_eq!(status.code(), 0, "{status:?}");
@@ -77,10 +85,10 @@ fn two_that_want_the_same_together_get_all_or_none() {
 #[test]
 fn a_replacement_takes_all_of_them() {
     let place = Place::new();
-    let old = place.hold(&["run", "--also", "token", "--", "sleep", "1000"]);
-    let new = place.hold(&["run", "--replace", "--also", "token", "--", "sleep", "1000"]);
+    let old = place.hold(&stand_in::run(&["--also", "token"], "last"));
+    let new = place.hold(&stand_in::run(&["--replace", "--also", "token"], "last"));
     assert_eq!(old.end().code(), 0);
-    new.signal(Signal::SIGTERM);
+    new.terminate();
     assert_eq!(new.end().code(), 0);
 }
 
@@ -92,6 +100,6 @@ fn a_name_that_is_none_is_refused_before_anything_is_held() {
     assert_eq!(std::fs::read_dir(place.dir()).unwrap().count(), 0);
     // The same twice is once.
     let twice = place.hold(&["run", "--also", "gateway", "--also", "gateway"]);
-    twice.signal(Signal::SIGTERM);
+    twice.terminate();
     assert_eq!(twice.end().code(), 0);
 }

@@ -1,7 +1,10 @@
 //! No space left, a read-only directory, paths that are too long: what can be done is done, and said; what cannot be is
 //! an error that names it. The mounts need root; without it the tests say that they are left out.
+#![cfg(target_os = "linux")] // the file systems are mounted, and filled, as Linux does it
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/teller.rs"]

@@ -1,11 +1,15 @@
 //! What PROGRAM started is gone when it has ended, whatever that was: in its group or out of it, deaf or stopped.
+#![cfg(unix)] // elsewhere a job does it: `windows_child.rs`
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
 
-use gateway::{Place, Running, is_there};
+use gateway::{Place, Running};
 use nix::sys::signal::Signal;
+use os::is_there;
 
 /// A daemon: its own session, no descriptors, deaf to SIGTERM. Says its pid to a file, and then PROGRAM goes on.
 const DAEMON: &str = "import os, signal, sys, time

@@ -2,16 +2,22 @@
 //! in the way. Nobody else's bytes are touched, and what is no socket is never deleted in place of one.
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 
-use std::{fs, os::unix::fs::symlink, path::Path, sync::mpsc::channel};
+use std::{fs, path::Path, sync::mpsc::channel};
 
 use incumbent::{Claim, Error};
 use program::{WATCHDOG, instance, lost};
 use proptest::prelude::*;
 
+#[cfg(unix)]
 const FILES: [&str; 7] = ["a.pid", "a.json", "a.history", "a.sock", "a.soc~", "a.json~", "a.history~"];
+/// The endpoint is no file.
+#[cfg(windows)]
+const FILES: [&str; 5] = ["a.pid", "a.json", "a.history", "a.json~", "a.history~"];
 
 /// What a claim came to, and that it came to something: no block, no panic.
 fn claimed(dir: &Path) -> Result<Claim, Error> {
@@ -121,9 +127,8 @@ proptest! {
 type Plant = (&'static str, Box<dyn Fn(&Path)>);
 
 fn plants(victim: &Path) -> Vec<Plant> {
-    let (to_victim, to_link) = (victim.to_owned(), victim.to_owned());
-    vec![
-        ("a FIFO", Box::new(|path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap())),
+    let to_victim = victim.to_owned();
+    let mut plants: Vec<Plant> = vec![
         ("a directory", Box::new(|path| fs::create_dir(path).unwrap())),
         (
             "a full directory",
@@ -132,12 +137,41 @@ fn plants(victim: &Path) -> Vec<Plant> {
                 fs::write(path.join("inside"), "precious").unwrap();
             }),
         ),
+        ("a hard link", Box::new(move |path| fs::hard_link(&to_victim, path).unwrap())),
+    ];
+    plants.extend(plants_of_the_system(victim));
+    plants
+}
+
+#[cfg(unix)]
+fn plants_of_the_system(victim: &Path) -> Vec<Plant> {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+    let to_victim = victim.to_owned();
+    vec![
+        ("a FIFO", Box::new(|path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap())),
         ("a dangling link", Box::new(|path| symlink("nothing", path).unwrap())),
         ("a link to itself", Box::new(|path| symlink(path.file_name().unwrap(), path).unwrap())),
         ("a link to a victim", Box::new(move |path| symlink(&to_victim, path).unwrap())),
         ("a link to a device", Box::new(|path| symlink("/dev/zero", path).unwrap())),
-        ("a hard link", Box::new(move |path| fs::hard_link(&to_link, path).unwrap())),
-        ("a dead socket", Box::new(|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()))),
+        ("a dead socket", Box::new(|path| drop(UnixListener::bind(path).unwrap()))),
+    ]
+}
+
+/// Only an administrator of Windows can make links; where that is so, they are planted too.
+#[cfg(windows)]
+fn plants_of_the_system(victim: &Path) -> Vec<Plant> {
+    use std::os::windows::fs::symlink_file;
+    let to_victim = victim.to_owned();
+    let probe = victim.with_extension("link");
+    let made = symlink_file(victim, &probe);
+    if !kind(&probe).is_some_and(|kind| kind.is_symlink()) {
+        os::left_out(&format!("links in place of files: none can be made here ({made:?})"));
+        return Vec::new();
+    }
+    fs::remove_file(probe).unwrap();
+    vec![
+        ("a dangling link", Box::new(|path| symlink_file("nothing", path).unwrap())),
+        ("a link to a victim", Box::new(move |path| symlink_file(&to_victim, path).unwrap())),
     ]
 }
 

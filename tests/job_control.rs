@@ -1,10 +1,13 @@
 //! `gateway run -- PROGRAM` at a terminal: PROGRAM reads it, Ctrl-C and Ctrl-Z reach both, and the shell's `fg` goes on.
 //!
 //! python3 plays the terminal and the shell: a new session on a pseudo-terminal, with `gateway` as its foreground job.
+#![cfg(unix)] // only Unix has stopped jobs
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
 
 use gateway::{Ended, Place, Running};
 
@@ -85,6 +88,7 @@ fn ctrl_z_stops_both_and_the_shells_fg_lets_both_go_on() {
     let place = Place::new();
     let program = "echo $$ > child; trap 'echo went on' CONT; echo is up; while :; do sleep 0.02; done";
     std::fs::write(place.dir().join("program"), program).unwrap();
+    // D: it was stopped while it started a program, and waits for that, which was stopped too.
     // A shell with job control: a group whose parent is in no shell's session would not be stopped by the terminal.
     let steps = "
 expect('READY> ')
@@ -95,7 +99,7 @@ type(b'\\x1a')
 expect('Stopped')
 expect('READY> ')
 gateway = int(open('gateway.pid').read())
-while state(child) != 'T' or state(gateway) != 'T':
+while state(child) not in 'TD' or state(gateway) != 'T':
     time.sleep(0)
 type(b'fg\\n')
 expect('went on')
@@ -118,7 +122,7 @@ print(ends())";
 #[test]
 fn ctrl_z_stops_a_program_that_does_not_read_the_terminal_too() {
     let place = Place::new();
-    // Its standard input is elsewhere, so that it leads a group of its own, and gateway passes Ctrl-Z on.
+    // D: as above. Its standard input is elsewhere, so that it leads a group of its own, and gateway passes Ctrl-Z on.
     let steps = "
 expect('child ')
 expect('\\n')
@@ -126,7 +130,7 @@ child = int(open(os.environ['GATEWAY_DIR'] + '/child').read())
 type(b'\\x1a')
 pid, status = os.waitpid(job, os.WUNTRACED)
 print(os.WIFSTOPPED(status), os.getpgid(child) == child)
-while state(child) != 'T':
+while state(child) not in 'TD':
     time.sleep(0)
 os.killpg(job, signal.SIGCONT)
 expect('went on')

@@ -1,8 +1,10 @@
 //! Looking changes nothing: no byte, no time, no mode, no lock, no name; whatever there is to see. What it asks of the
 //! system is watched with strace(1), where that is.
+#![cfg(unix)] // locks, inodes and calls are looked at
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
-#![allow(clippy::cast_possible_truncation)] // the lock's type is a constant of the system's
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/teller.rs"]
@@ -27,17 +29,7 @@ fn role() {
 
 /// Keeps the two locks and does not answer: as a holder does that is starting.
 fn claimer(dir: &Path) {
-    use nix::{
-        fcntl::{FcntlArg, fcntl},
-        libc,
-    };
-    let file =
-        fs::File::options().read(true).write(true).create(true).truncate(false).open(dir.join("a.pid"));
-    let file = file.unwrap();
-    for l_start in [(1 << 30) + 1, 1 << 30] {
-        let range = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start, l_len: 1, l_pid: 0 };
-        fcntl(&file, FcntlArg::F_SETLK(&range)).unwrap();
-    }
+    let _locks = [os::CLAIM, os::INSTANCE].map(|byte| os::Lock::take(&dir.join("a.pid"), byte).unwrap());
     tell("holding");
     program::orders().for_each(drop);
 }

@@ -2,7 +2,6 @@
 //!
 //! What they say besides (usage, hints, help, other users) is in `said_by_commands.rs`.
 
-#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
 
 mod support;
@@ -10,7 +9,7 @@ mod support;
 use std::{
     collections::BTreeSet,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdout, Stdio},
     sync::mpsc,
@@ -18,9 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Player, WATCHDOG, directory, gateway, told};
+use support::{Player, WATCHDOG, directory, gateway, os, told};
 
 #[test]
 fn role() {
@@ -92,7 +90,7 @@ fn a_ready_holder_is_shown_in_full() {
     has_exactly(shown, HOLDER_KEYS);
     assert_eq!(status["schema"], 1);
     assert_eq!(status["name"], "a");
-    assert_eq!(status["dir"], dir.path().canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(status["dir"], os::shown(dir.path()));
     assert_eq!(status["state"], "ready");
     assert_eq!(shown["pid"], holder.pid());
     assert_eq!(shown["note"], "connected to 4 platforms");
@@ -155,16 +153,16 @@ fn a_stopped_holder_is_named_by_the_kernel_within_the_timeout() {
     assert_eq!(status["holder"]["pid"], holder.pid());
     assert_eq!(status["holder"]["pid_source"], "kernel");
     assert_eq!(status["holder"]["generation"], Value::Null);
-    assert!(status["problem"].as_str().unwrap().contains("is stopped"));
+    assert!(status["problem"].as_str().unwrap().contains(os::SUSPENDED));
 
     // What it says helps, does.
     let (_, _, err) = told(&mut gateway(dir.path(), &["--name", "a", "status", "--timeout", "100ms"]));
-    let hint = format!("hint: `kill -CONT {}`", holder.pid());
-    assert!(err.contains(&hint), "{err}");
-    support::signal(holder.pid(), Signal::SIGCONT);
+    assert!(err.contains(&os::continues(holder.pid())), "{err}");
+    os::resume(holder.pid());
     assert_eq!(status_json(dir.path(), "a").1["state"], "ready");
 }
 
+#[cfg(unix)] // elsewhere only who says so of itself is known to claim: `takeover.rs`
 #[test]
 fn who_claims_is_shown() {
     let dir = directory();
@@ -243,7 +241,7 @@ fn doctor_ends_in_one_sentence() {
     };
     check(0, "verdict: alive", "is ready");
     holder.stop();
-    check(4, "verdict: alive", "is stopped");
+    check(4, "verdict: alive", os::SUSPENDED);
     holder.kill();
     check(1, "verdict: dead", "is not running");
 }
@@ -273,42 +271,20 @@ fn looking_leaves_the_files_as_they_were() {
     }
 }
 
-/// Every file of a directory: bytes, inode, mode, and all of its times. Connecting to a socket is an access to it.
+/// Every file of a directory: bytes, and what else the system says of it. Connecting to a socket is an access to it.
 fn facts(dir: &Path) -> Vec<(String, Vec<u8>, Vec<i64>)> {
-    use std::os::unix::fs::MetadataExt;
     let mut all: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
-            let mut numbers = vec![meta.ino().try_into().unwrap(), meta.mode().into()];
-            numbers.extend([meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()]);
-            if meta.is_file() {
-                numbers.extend([meta.atime(), meta.atime_nsec()]);
-            }
-            let bytes = if meta.is_file() { silent_read(&path) } else { Vec::new() };
+            let is_file = path.symlink_metadata().unwrap().is_file();
+            let numbers = os::file_facts(&path);
+            let bytes = if is_file { os::silent_read(&path) } else { Vec::new() };
             (path.display().to_string(), bytes, numbers)
         })
         .collect();
     all.sort();
     all
-}
-
-fn silent_read(path: &Path) -> Vec<u8> {
-    use std::os::unix::fs::OpenOptionsExt;
-    #[cfg(target_os = "linux")]
-    let flags = nix::libc::O_NOATIME;
-    #[cfg(not(target_os = "linux"))]
-    let flags = 0;
-    let mut bytes = Vec::new();
-    fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .unwrap()
-        .read_to_end(&mut bytes)
-        .unwrap();
-    bytes
 }
 
 #[test]
@@ -328,7 +304,7 @@ fn ping_measures_and_says_who_is_missing() {
     holder.stop();
     let (code, out, err) = ping(&["-c", "2", "-i", "1ms"]);
     assert_eq!((code, out.matches("no answer: seq=").count()), (4, 2), "{out}");
-    assert!(err.contains("is stopped") && err.contains("hint: `kill -CONT "), "{err}");
+    assert!(err.contains(os::SUSPENDED) && err.contains(&os::continues(holder.pid())), "{err}");
     holder.kill();
     assert_eq!(ping(&[]).0, 3);
 }
@@ -341,7 +317,8 @@ struct Running {
 
 impl Running {
     fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut child = gateway(dir, args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = gateway(dir, args);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let out: BufReader<ChildStdout> = BufReader::new(child.stdout.take().unwrap());
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
@@ -376,7 +353,7 @@ fn ping_goes_on_over_a_new_holder_and_sums_up_when_interrupted() {
     let second = Player::holder(dir.path(), "a");
     ping.until(&format!("another holds it now: pid {}", second.pid()));
     ping.until(&format!("pong from pid {}", second.pid()));
-    support::signal(ping.child.id(), Signal::SIGINT);
+    os::interrupt(ping.child.id());
     ping.until("--- a ping statistics ---");
     ping.until("round trip");
     assert_eq!(ping.child.wait().unwrap().code(), Some(0));
@@ -397,7 +374,7 @@ fn watch_tells_every_change_over_a_restart() {
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["holder"]["pid"], first.pid());
     first.stop();
     assert_eq!(state(&watch.next()), "unresponsive");
-    support::signal(first.pid(), Signal::SIGCONT);
+    os::resume(first.pid());
     watch.until("\"state\":\"ready\"");
     first.kill();
     assert_eq!(state(&watch.until("\"state\":\"crashed\"")), "crashed");
@@ -406,6 +383,7 @@ fn watch_tells_every_change_over_a_restart() {
     assert!(["starting", "ready"].contains(&state(&line).as_str()), "{line}");
 }
 
+#[cfg(unix)] // elsewhere nobody can delete the pid file of a holder
 #[test]
 fn a_silent_listener_without_the_lock_is_neither_alive_nor_dead() {
     let dir = directory();
@@ -422,7 +400,7 @@ fn a_silent_listener_without_the_lock_is_neither_alive_nor_dead() {
     let (code, out, err) = told(&mut gateway(dir.path(), &["--name", "a", "doctor"]));
     assert_eq!(code, 4);
     assert!(out.contains("\nverdict: can't tell\ncannot tell whether `a` is running: "), "{out}");
-    assert!(err.starts_with(&format!("hint: `kill -CONT {}`", holder.pid())), "{err}");
+    assert!(err.contains(&os::continues(holder.pid())), "{err}");
 }
 
 #[test]

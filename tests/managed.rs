@@ -1,11 +1,14 @@
 //! A service manager above `gateway`: it is told what is true, once, when it is, and nothing of its way leaks into PROGRAM.
 //! The manager is the test: a datagram socket, and the variables that systemd sets.
+#![cfg(unix)] // the manager is heard on a socket of Unix
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
 #[path = "support/notifier.rs"]
 mod notifier;
+#[path = "support/os/mod.rs"]
+mod os;
 
 use std::{ffi::OsString, os::unix::net::UnixDatagram, process::Command};
 

@@ -2,8 +2,11 @@
 //! instance, whatever the namespaces; another directory is another one, even under the same path.
 //!
 //! Needs root, and unshare(1) of util-linux; where they are missing the test says so and does nothing.
+#![cfg(target_os = "linux")] // only Linux has namespaces
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/teller.rs"]

@@ -1,11 +1,14 @@
 //! What a child says of itself (`sd_notify(3)`), on the built program: it is seen as it happens, it is believed only of
 //! this user, and no amount or kind of it harms anybody.
+#![cfg(unix)] // the socket that a child speaks to is one of Unix
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
 #[path = "support/notifier.rs"]
 mod notifier;
+#[path = "support/os/mod.rs"]
+mod os;
 
 use std::{
     fs,

@@ -1,8 +1,11 @@
 //! What the holder's own program does to itself: forks, opens and closes the pid file, closes every descriptor, blocks
 //! its loop, claims twice. None of it may lose the instance for longer than a tick, and nothing of the program's may be
 //! touched.
+#![cfg(unix)] // what is done here is fork, close and dup
 #![allow(clippy::cast_possible_truncation, clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 

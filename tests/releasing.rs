@@ -1,6 +1,8 @@
 //! A release: the instance is free when it returns, nothing is unlinked, and what was said before it is heard.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 
@@ -20,23 +22,27 @@ fn incumbent(dir: &Path) -> Incumbent {
 fn a_released_instance_is_free_at_once_and_its_files_stay() {
     let dir = tempfile::tempdir().unwrap();
     let mut last = 0;
+    #[cfg(unix)]
     let mut inode = None;
-    for _ in 0..200 {
+    for _ in 0..os::rounds(200) {
         let holder = won(instance(dir.path()).claim_timeout(Duration::ZERO).claim_blocking());
         assert!(holder.generation() > last);
         last = holder.generation();
         holder.release_blocking().unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("a.pid")).unwrap(), "", "empty after a release");
-        let facts = std::os::unix::fs::MetadataExt::ino(&fs::metadata(dir.path().join("a.pid")).unwrap());
-        assert_eq!(*inode.get_or_insert(facts), facts, "the pid file is created once");
-        assert!(dir.path().join("a.sock").exists());
+        #[cfg(unix)]
+        {
+            let facts = std::os::unix::fs::MetadataExt::ino(&fs::metadata(dir.path().join("a.pid")).unwrap());
+            assert_eq!(*inode.get_or_insert(facts), facts, "the pid file is created once");
+            assert!(dir.path().join("a.sock").exists());
+        }
     }
 }
 
 #[test]
 fn an_answer_that_was_given_before_the_release_reaches_its_sender() {
     let dir = tempfile::tempdir().unwrap();
-    for round in 0..50 {
+    for round in 0..os::rounds(50) {
         let holder = won(instance(dir.path()).claim_blocking());
         let mut messages = holder.messages();
         let sender = incumbent(dir.path());

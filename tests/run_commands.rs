@@ -3,9 +3,19 @@
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/stand_in.rs"]
+mod stand_in;
 
-use gateway::{Place, holder_with_child, is_there, role_dir, until_dismissed};
-use nix::sys::signal::Signal;
+use gateway::{Place, role_dir, until_dismissed};
+use os::is_there;
+use stand_in::holder_with_child;
+
+#[test]
+fn stand_in() {
+    stand_in::play();
+}
 
 #[test]
 fn a_second_run_is_refused_and_names_the_holder() {
@@ -30,8 +40,8 @@ fn the_holding_line_names_everything() {
     let place = Place::new();
     let holder = place.start(&["run"]);
     let line = holder.says("holding ");
-    let dir = place.dir().canonicalize().unwrap();
-    let start = format!("holding `gateway` in {} (pid {}, generation ", dir.display(), holder.pid());
+    let dir = os::shown(place.dir());
+    let start = format!("holding `gateway` in {dir} (pid {}, generation ", holder.pid());
     assert!(line.starts_with(&start), "{line}");
 }
 
@@ -93,10 +103,10 @@ fn a_stopped_holder_is_named_as_stopped_and_ended_by_force_only() {
     let refused = place.finish(&["run"]);
     assert_eq!(refused.code(), 75);
     assert!(refused.stderr.contains(&format!("pid {}", holder.pid())), "{refused:?}");
-    assert!(refused.stderr.contains("stopped"), "{refused:?}");
+    assert!(refused.stderr.contains(os::SUSPENDED), "{refused:?}");
     let stop = place.finish(&["stop"]);
     assert_eq!(stop.code(), 75);
-    assert!(stop.stderr.contains("stopped"), "{stop:?}");
+    assert!(stop.stderr.contains(os::SUSPENDED), "{stop:?}");
     assert_eq!(place.finish(&["wait", "--gone", "--timeout", "100ms"]).code(), 75);
     assert!(is_there(holder.pid()) && is_there(child));
     let forced = place.type_in(&refused.hinted("stop --force")).end();
@@ -108,35 +118,23 @@ fn a_stopped_holder_is_named_as_stopped_and_ended_by_force_only() {
 #[test]
 fn a_stopped_contender_is_named_and_force_gets_past_it() {
     let place = Place::new();
-    drop(place.hold(&["run"])); // killed: the pid file is there
-    let contender = place.role("role_stopped_contender");
-    contender.is_stopped();
+    let holder = place.role("role_busy_holder");
+    holder.prints("busy");
+    let contender = place.start(&["run", "--replace"]);
+    contender.says("asked pid ");
+    contender.stop();
+    holder.kill();
     let refused = place.finish(&["run"]);
     assert_eq!(refused.code(), 75);
     assert!(refused.stderr.contains(&format!("pid {}", contender.pid())), "{refused:?}");
-    assert!(refused.stderr.contains("stopped"), "{refused:?}");
+    // Windows does not tell who is suspended.
+    let is = if cfg!(unix) { "stopped" } else { "has not finished" };
+    assert!(refused.stderr.contains(is), "{refused:?}");
     let nobody = place.finish(&["stop"]);
     assert_eq!(nobody.code(), 0);
     assert!(nobody.stderr.contains(&format!("pid {}", contender.pid())), "{nobody:?}");
     let forced = place.type_in(&refused.hinted("run --force"));
     forced.says("holding ");
-}
-
-#[test]
-#[ignore = "a role"]
-fn role_stopped_contender() {
-    let Some(dir) = role_dir() else { return };
-    let file = std::fs::File::options().write(true).open(dir.join("gateway.pid")).unwrap();
-    let lock = nix::libc::flock {
-        l_type: i16::try_from(nix::libc::F_WRLCK).unwrap(),
-        l_whence: i16::try_from(nix::libc::SEEK_SET).unwrap(),
-        l_start: (1 << 30) + 1,
-        l_len: 1,
-        l_pid: 0,
-    };
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETLK(&lock)).unwrap();
-    nix::sys::signal::raise(Signal::SIGSTOP).unwrap();
-    until_dismissed();
 }
 
 #[test]
@@ -150,10 +148,9 @@ fn running_already_can_be_fine() {
 
 /// A holder that was asked to stop, and has not yet.
 fn draining(place: &Place) -> gateway::Running {
-    let program = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
-    let holder = place.hold(&["run", "--grace", "1h", "--", "sh", "-c", program]);
-    holder.prints("ready");
-    holder.signal(Signal::SIGTERM);
+    let holder = place.hold(&stand_in::run(&["--grace", "1h"], "deaf"));
+    holder.prints("ignoring");
+    holder.terminate();
     holder.says("stopping");
     holder
 }
@@ -182,6 +179,7 @@ fn a_hint_to_run_keeps_the_options_that_were_given() {
     );
 }
 
+#[cfg(unix)] // elsewhere force has no gentler way
 #[test]
 fn a_stop_by_force_says_whether_the_holder_ended_by_itself() {
     let place = Place::new();

@@ -1,8 +1,11 @@
 //! What a person sees of a wait: the standard error of the built program is a terminal here, and is read.
+#![cfg(unix)] // what is read here is a terminal of Unix; Windows has none that a test could read
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
 
 use std::{
     fs::{self, File},

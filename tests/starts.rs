@@ -3,23 +3,31 @@
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/stand_in.rs"]
+mod stand_in;
 
 use std::time::{Duration, Instant};
 
 use gateway::{Ended, Place};
-use nix::sys::signal::Signal;
 
-const CRASHES: [&str; 3] = ["sh", "-c", "exit 3"];
+const CRASHES: &str = "exit 3";
 
 fn run(place: &Place, limit: &str) -> Ended {
-    place.finish(&[&["run", "--max-starts", limit, "--"], &CRASHES[..]].concat())
+    place.finish(&stand_in::run(&["--max-starts", limit], CRASHES))
 }
 
 /// So many generations as end at once.
 fn generations(place: &Place, count: usize) {
     for _ in 0..count {
-        assert_eq!(place.finish(&[&["run", "--"], &CRASHES[..]].concat()).code(), 3);
+        assert_eq!(place.finish(&stand_in::run(&[], CRASHES)).code(), 3);
     }
+}
+
+#[test]
+fn stand_in() {
+    stand_in::play();
 }
 
 #[test]
@@ -72,7 +80,7 @@ fn who_meets_one_that_runs_is_told_so_and_not_that_it_was_started_too_often() {
 
 #[test]
 fn a_pause_ends_with_a_stop_and_with_a_signal() {
-    for stop in [None, Some(Signal::SIGTERM)] {
+    for by_signal in [false, true] {
         let place = Place::new();
         generations(&place, 12);
         // 100 ms, ten times doubled, and no more than 200 h / 200.
@@ -84,9 +92,10 @@ fn a_pause_ends_with_a_stop_and_with_a_signal() {
             status.contains("\"note\":\"waiting 1 min 42 s before the next start: 12 starts"),
             "{status}"
         );
-        match stop {
-            None => assert_eq!(place.finish(&["stop"]).code(), 0),
-            Some(signal) => paused.signal(signal),
+        if by_signal {
+            paused.terminate();
+        } else {
+            assert_eq!(place.finish(&["stop"]).code(), 0);
         }
         let ended = paused.end();
         assert_eq!((ended.code(), ended.stdout.as_str()), (0, ""), "{ended:?}");

@@ -1,7 +1,10 @@
 //! Other users: they can neither see "nobody there" when somebody is, nor stop it, nor be taken for it; and root in a
 //! user's directory locks nobody out. Needs root; else each test says that it was left out.
+#![cfg(target_os = "linux")] // the other users are played by a root that Linux knows
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/teller.rs"]

@@ -2,10 +2,13 @@
 //!
 //! They are what a packager installs, except for the paths of the program and of its configuration, and for the time
 //! between two starts. Without root or systemd nothing is tested, and it is said.
+#![cfg(target_os = "linux")] // only Linux has systemd
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/systemd.rs"]
 mod systemd;
 

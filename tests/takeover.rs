@@ -1,17 +1,15 @@
 //! Takeovers with the library: a contender asks, waits and becomes the holder, whatever happens to either meanwhile.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
 
+#[path = "support/os/mod.rs"]
+mod os;
 #[path = "support/program.rs"]
 mod program;
 
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use incumbent::{Claim, End, Error, Holder, Instance, TakeoverOptions, TakeoverStep};
-use nix::sys::signal::Signal;
-use program::{Program, WATCHDOG, eventually, instance, lock_owner, lock_owner_at, lost, orders, tell, won};
-
-/// The claim lock's byte.
-const CLAIM: i64 = (1 << 30) + 1;
+use program::{Program, WATCHDOG, eventually, instance, lost, orders, tell, won};
 
 #[test]
 fn role() {
@@ -48,9 +46,7 @@ fn actor(dir: &Path) {
                 format!("replace={} pid={:?} grace={}", stop.is_replace(), stop.pid(), stop.grace().as_secs())
             }
             "ignore-terminate" => {
-                // SAFETY: no handler is installed; the signal is only ignored.
-                unsafe { nix::sys::signal::signal(Signal::SIGTERM, nix::sys::signal::SigHandler::SigIgn) }
-                    .unwrap();
+                os::be_deaf();
                 String::new()
             }
             "has-successor" => holder().has_successor().to_string(),
@@ -125,10 +121,6 @@ fn taking_over(dir: &Path, order: &str) -> Program {
     taker
 }
 
-fn pid(program: &Program) -> i32 {
-    program.pid().try_into().unwrap()
-}
-
 fn ends(dir: &Path) -> Vec<Option<End>> {
     instance(dir).history_blocking().unwrap().entries.iter().map(|entry| entry.end).collect()
 }
@@ -143,11 +135,11 @@ fn a_holder_is_asked_told_who_asks_and_succeeded_when_it_has_released() {
     old.ask("progress three jobs left");
     assert_eq!(new.wait_line("step stopping true three"), "jobs left");
     assert_eq!(old.ask("has-successor"), "true");
-    assert_eq!(lock_owner_at(&dir.path().join("a.pid"), CLAIM), Some(pid(&new)));
+    assert!(os::has_claim(dir.path(), new.pid()));
     old.ask("release");
     assert!(new.wait_line("takeover:").starts_with("won "));
-    assert_eq!(lock_owner(dir.path()), Some(pid(&new)));
-    assert_eq!(lock_owner_at(&dir.path().join("a.pid"), CLAIM), None);
+    assert!(os::has_instance(dir.path(), new.pid()));
+    assert!(!os::is_claimed(dir.path()));
     assert_eq!(ends(dir.path()), [Some(End::Replaced), None]);
 }
 
@@ -182,11 +174,11 @@ fn nobody_overtakes_and_a_holder_goes_though_the_one_that_asked_was_killed() {
 
 #[test]
 fn a_holder_that_is_killed_while_it_was_asked_is_succeeded_at_once() {
-    for _ in 0..20 {
+    for _ in 0..os::rounds(20) {
         let dir = tempfile::tempdir().unwrap();
         let mut old = holding(dir.path());
         let mut new = taking_over(dir.path(), "takeover 60000");
-        old.signal(Signal::SIGKILL);
+        os::kill_9(old.pid());
         assert!(new.wait_line("takeover:").starts_with("won "));
         old.wait();
     }
@@ -194,7 +186,7 @@ fn a_holder_that_is_killed_while_it_was_asked_is_succeeded_at_once() {
 
 #[test]
 fn a_holder_that_is_killed_at_any_moment_of_the_takeover_is_succeeded() {
-    for round in 0..40_u64 {
+    for round in 0..os::rounds(40) {
         let dir = tempfile::tempdir().unwrap();
         let mut old = holding(dir.path());
         let mut new = start(dir.path());
@@ -203,7 +195,7 @@ fn a_holder_that_is_killed_at_any_moment_of_the_takeover_is_succeeded() {
         for _ in 0..round * 2_000 {
             std::hint::spin_loop();
         }
-        old.signal(Signal::SIGKILL);
+        os::kill_9(old.pid());
         assert!(new.wait_line("takeover:").starts_with("won "));
         old.wait();
     }
@@ -219,7 +211,7 @@ fn one_that_says_it_goes_and_does_not_is_left_alone_unless_forced() {
     assert!(said.starts_with("error busy=false still there:"), "{said}");
     assert!(said.contains(&format!("pid {}", old.pid())), "{said}");
     assert_eq!(lost(instance(dir.path()).claim_blocking()).pid(), Some(old.pid()), "nothing was signalled");
-    assert_eq!(lock_owner_at(&dir.path().join("a.pid"), CLAIM), None, "the claim lock is free again");
+    assert!(!os::is_claimed(dir.path()), "the claim lock is free again");
     new.say("takeover force 100");
     new.wait_line(&format!("step forcing Some({})", old.pid()));
     assert!(new.wait_line("takeover:").starts_with("won "));
@@ -274,26 +266,25 @@ fn a_stopped_holder_is_reported_and_ended_only_by_force() {
     old.stop();
     let mut new = start(dir.path());
     let said = new.ask("takeover");
-    assert!(said.starts_with("error busy=true unresponsive:") && said.contains("stopped"), "{said}");
-    assert!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid(&old)), None).is_ok());
+    assert!(said.starts_with("error busy=true unresponsive:") && said.contains(os::SUSPENDED), "{said}");
+    assert!(os::is_there(old.pid()));
     assert!(new.ask("takeover force 100").starts_with("won "));
     assert_eq!(ends(dir.path()), [Some(End::KilledAfterGrace), None]);
     old.wait();
 }
 
+#[cfg(unix)] // elsewhere nobody can delete the pid file of a holder
 #[test]
 fn a_pid_file_that_is_deleted_while_a_takeover_waits_lets_nobody_in_before() {
     let dir = tempfile::tempdir().unwrap();
     let mut old = holding(dir.path());
     let mut new = taking_over(dir.path(), "takeover 60000");
-    fs::remove_file(dir.path().join("a.pid")).unwrap();
-    eventually("the takeover has the claim lock of the new file", || {
-        lock_owner_at(&dir.path().join("a.pid"), CLAIM) == Some(pid(&new))
-    });
+    std::fs::remove_file(dir.path().join("a.pid")).unwrap();
+    eventually("the takeover has the claim lock of the new file", || os::has_claim(dir.path(), new.pid()));
     assert_eq!(lost(instance(dir.path()).claim_blocking()).pid(), Some(old.pid()));
     old.ask("release");
     assert!(new.wait_line("takeover:").starts_with("won "));
-    assert_eq!(lock_owner(dir.path()), Some(pid(&new)));
+    assert!(os::has_instance(dir.path(), new.pid()));
 }
 
 #[test]
@@ -304,16 +295,25 @@ fn of_ten_that_take_over_at_once_one_wins_and_the_others_are_told() {
     for taker in &mut takers {
         taker.say("takeover 60000");
     }
-    old.ask("await-stop");
-    let winner = lock_owner_at(&dir.path().join("a.pid"), CLAIM).unwrap();
-    let (mut won, mut others): (Vec<Program>, Vec<Program>) =
-        takers.into_iter().partition(|taker| pid(taker) == winner);
-    for other in &mut others {
-        let said = other.wait_line("takeover:");
-        assert!(said.starts_with("error busy=true claiming:"), "{said}");
-        assert!(said.contains(&format!("pid {winner}")), "{said}");
+    let mut others = Vec::new();
+    // Whoever has asked takes over; each of the others is told so at once.
+    let mut winner = None;
+    for (number, taker) in takers.iter_mut().enumerate() {
+        let said = taker.wait_line_of(&["step asked", "takeover:"]);
+        if said.starts_with("step asked") {
+            assert_eq!(winner.replace(number), None, "two have asked");
+        } else {
+            assert!(said.starts_with("takeover: error busy=true claiming:"), "{said}");
+            others.push(said);
+        }
     }
+    let mut winner = takers.swap_remove(winner.expect("one has asked"));
+    assert_eq!(others.len(), 9);
+    for said in others {
+        assert!(said.contains(&format!("pid {}", winner.pid())), "{said}");
+    }
+    old.ask("await-stop");
     old.ask("release");
-    assert!(won[0].wait_line("takeover:").starts_with("won "));
-    assert_eq!(lock_owner(dir.path()), Some(winner));
+    assert!(winner.wait_line("takeover:").starts_with("won "));
+    assert!(os::has_instance(dir.path(), winner.pid()));
 }

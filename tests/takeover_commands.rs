@@ -3,27 +3,21 @@
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/stand_in.rs"]
+mod stand_in;
 
-use std::{os::unix::process::ExitStatusExt as _, path::PathBuf, process::Command};
+use std::path::PathBuf;
 
-use gateway::{Place, Running, is_there};
-use nix::sys::signal::Signal;
+use gateway::{Place, Running};
+use os::is_there;
 
 /// A child that stops when a file is there, and not before.
-const UNTIL_TOLD: &str = "trap '' TERM; echo child $$; until [ -e leave ]; do sleep 0.02; done";
+const UNTIL_TOLD: &str = "until leave";
 
-/// A child that takes a lock of its own, and says so if it cannot: another child lives.
-const WITNESS: &str = "import fcntl, os, sys, time
-f = open('witness', 'a')
-try:
-    fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError:
-    open('overlap', 'a').write('overlap %d\\n' % os.getpid())
-print('child', flush=True)
-time.sleep(1000)";
-
-fn run_in(place: &Place, args: &[&str]) -> Running {
-    let mut command = place.gateway(["run"].iter().chain(args));
+fn run_in(place: &Place, options: &[&str], does: &str) -> Running {
+    let mut command = place.gateway(stand_in::run(options, does));
     Running::start(command.current_dir(place.dir()))
 }
 
@@ -32,12 +26,17 @@ fn overlap(place: &Place) -> PathBuf {
 }
 
 #[test]
+fn stand_in() {
+    stand_in::play();
+}
+
+#[test]
 fn the_replaced_one_ends_with_0_and_its_child_is_gone_before_the_next_one_starts() {
     let place = Place::new();
-    let mut holder = run_in(&place, &["--", "python3", "-c", WITNESS]);
+    let mut holder = run_in(&place, &[], "witness");
     holder.prints("child");
     for _ in 0..10 {
-        let next = run_in(&place, &["--replace", "--", "python3", "-c", WITNESS]);
+        let next = run_in(&place, &["--replace"], "witness");
         next.says("asked pid ");
         next.says("holding ");
         next.prints("child");
@@ -52,10 +51,9 @@ fn the_replaced_one_ends_with_0_and_its_child_is_gone_before_the_next_one_starts
 #[test]
 fn of_ten_that_replace_at_once_one_holds_and_no_two_children_meet() {
     let place = Place::new();
-    let first = run_in(&place, &["--", "python3", "-c", WITNESS]);
+    let first = run_in(&place, &[], "witness");
     first.prints("child");
-    let takers: Vec<Running> =
-        (0..10).map(|_| run_in(&place, &["--replace", "--", "python3", "-c", WITNESS])).collect();
+    let takers: Vec<Running> = (0..10).map(|_| run_in(&place, &["--replace"], "witness")).collect();
     assert_eq!(first.end().code(), 0);
     let (tell, ended) = std::sync::mpsc::channel();
     for taker in takers {
@@ -74,9 +72,9 @@ fn of_ten_that_replace_at_once_one_holds_and_no_two_children_meet() {
 #[test]
 fn while_a_takeover_waits_every_other_is_refused_and_told_who_takes_over() {
     let place = Place::new();
-    let holder = run_in(&place, &["--", "sh", "-c", UNTIL_TOLD]);
+    let holder = run_in(&place, &[], UNTIL_TOLD);
     holder.prints("child ");
-    let taker = run_in(&place, &["--replace", "--", "sleep", "1000"]);
+    let taker = run_in(&place, &["--replace"], "last");
     taker.says("asked pid ");
     for _ in 0..20 {
         let refused = place.finish(&["run"]);
@@ -93,9 +91,9 @@ fn while_a_takeover_waits_every_other_is_refused_and_told_who_takes_over() {
 #[test]
 fn a_holder_whose_successor_is_killed_goes_all_the_same_and_says_that_nobody_runs() {
     let place = Place::new();
-    let holder = run_in(&place, &["--", "sh", "-c", UNTIL_TOLD]);
+    let holder = run_in(&place, &[], UNTIL_TOLD);
     holder.prints("child ");
-    let taker = run_in(&place, &["--replace", "--", "sleep", "1000"]);
+    let taker = run_in(&place, &["--replace"], "last");
     taker.says("asked pid ");
     taker.kill();
     let waiting = place.start(&["run", "--wait"]);
@@ -110,9 +108,9 @@ fn a_holder_whose_successor_is_killed_goes_all_the_same_and_says_that_nobody_run
 #[test]
 fn a_stop_beside_a_replacement_that_was_killed_is_an_ordinary_end() {
     let place = Place::new();
-    let holder = run_in(&place, &["--", "sh", "-c", UNTIL_TOLD]);
+    let holder = run_in(&place, &[], UNTIL_TOLD);
     holder.prints("child ");
-    let taker = run_in(&place, &["--replace", "--", "sleep", "1000"]);
+    let taker = run_in(&place, &["--replace"], "last");
     taker.says("asked pid ");
     taker.kill();
     let stop = place.start(&["stop"]);
@@ -125,50 +123,18 @@ fn a_stop_beside_a_replacement_that_was_killed_is_an_ordinary_end() {
 #[test]
 fn a_stopped_holder_is_replaced_only_by_force_as_the_hint_says() {
     let place = Place::new();
-    let (holder, child) = gateway::holder_with_child(&place);
+    let (holder, child) = stand_in::holder_with_child(&place);
     holder.stop();
-    let refused = place.finish(&["run", "--replace", "--", "sleep", "1000"]);
+    let refused = place.finish(&stand_in::run(&["--replace"], "last"));
     assert_eq!(refused.code(), 75, "{refused:?}");
-    assert!(refused.stderr.contains("stopped"), "{refused:?}");
+    assert!(refused.stderr.contains(os::SUSPENDED), "{refused:?}");
     assert!(is_there(holder.pid()) && is_there(child));
     let forced = place.type_in(&refused.hinted("--force"));
     forced.says("ending pid ");
     forced.says("holding ");
     assert!(!is_there(child));
-    forced.signal(Signal::SIGTERM);
-    assert_eq!(forced.end().code(), 0);
-}
-
-/// Runs it as systemd would: `SYSTEMD_EXEC_PID` is its own pid.
-fn supervised(place: &Place) -> Running {
-    let mut shell = Command::new("sh");
-    let gateway = env!("CARGO_BIN_EXE_gateway");
-    shell.args(["-c", &format!("SYSTEMD_EXEC_PID=$$ exec {gateway} run")]).env("GATEWAY_DIR", place.dir());
-    let running = Running::start(&mut shell);
-    running.says("holding ");
-    running
-}
-
-#[test]
-fn what_a_service_manager_runs_is_replaced_by_its_manager_or_by_force() {
-    let place = Place::new();
-    let holder = supervised(&place);
-    assert!(place.finish(&["status", "--json"]).stdout.contains("\"supervisor\":\"systemd\""));
-    let refused = place.finish(&["run", "--replace"]);
-    assert_eq!(refused.code(), 75, "{refused:?}");
-    assert!(refused.stderr.contains("systemctl") && refused.stderr.contains("restart"), "{refused:?}");
-    assert_eq!(place.finish(&["status"]).code(), 0);
-    let forced = place.type_in(&refused.hinted("--force"));
-    forced.says("holding ");
-    assert_eq!(holder.end().code(), 0);
-}
-
-#[test]
-fn a_supervised_holder_still_stops_when_it_is_asked() {
-    let place = Place::new();
-    let holder = supervised(&place);
     assert_eq!(place.finish(&["stop"]).code(), 0);
-    assert_eq!(holder.end().code(), 0);
+    assert_eq!(forced.end().code(), 0);
 }
 
 #[test]
@@ -179,26 +145,71 @@ fn a_replacement_without_a_holder_is_an_ordinary_start() {
     place.hold(&["run", "--replace"]);
 }
 
-/// Traces every thread of a process, and takes no note of their ends.
-const DEBUGGER: &str = "import ctypes, os, sys, time
+/// Service managers and debuggers, as Unix has them.
+#[cfg(unix)]
+mod others {
+    use std::{os::unix::process::ExitStatusExt as _, process::Command};
+
+    use nix::sys::signal::Signal;
+
+    use super::{Place, Running, os};
+
+    /// Runs it as systemd would: `SYSTEMD_EXEC_PID` is its own pid.
+    fn supervised(place: &Place) -> Running {
+        let mut shell = Command::new("sh");
+        let gateway = env!("CARGO_BIN_EXE_gateway");
+        shell
+            .args(["-c", &format!("SYSTEMD_EXEC_PID=$$ exec {gateway} run")])
+            .env("GATEWAY_DIR", place.dir());
+        let running = Running::start(&mut shell);
+        running.says("holding ");
+        running
+    }
+
+    #[test]
+    fn what_a_service_manager_runs_is_replaced_by_its_manager_or_by_force() {
+        let place = Place::new();
+        let holder = supervised(&place);
+        assert!(place.finish(&["status", "--json"]).stdout.contains("\"supervisor\":\"systemd\""));
+        let refused = place.finish(&["run", "--replace"]);
+        assert_eq!(refused.code(), 75, "{refused:?}");
+        assert!(refused.stderr.contains("systemctl") && refused.stderr.contains("restart"), "{refused:?}");
+        assert_eq!(place.finish(&["status"]).code(), 0);
+        let forced = place.type_in(&refused.hinted("--force"));
+        forced.says("holding ");
+        assert_eq!(holder.end().code(), 0);
+    }
+
+    #[test]
+    fn a_supervised_holder_still_stops_when_it_is_asked() {
+        let place = Place::new();
+        let holder = supervised(&place);
+        assert_eq!(place.finish(&["stop"]).code(), 0);
+        assert_eq!(holder.end().code(), 0);
+    }
+
+    /// Traces every thread of a process, and takes no note of their ends.
+    const DEBUGGER: &str = "import ctypes, os, sys, time
 libc, pid = ctypes.CDLL(None, use_errno=True), sys.argv[1]
 failed = [libc.ptrace(0x4206, int(thread), 0, 0) for thread in os.listdir(f'/proc/{pid}/task')]
 failed += [libc.ptrace(0x4207, int(thread), 0, 0) for thread in os.listdir(f'/proc/{pid}/task')]
 print('attached' if not any(failed) else 'refused', flush=True)
 time.sleep(1000)";
 
-#[test]
-fn a_killed_holder_whose_debugger_keeps_its_end_back_is_succeeded_at_once() {
-    let place = Place::new();
-    let holder = place.hold(&["run"]);
-    let debugger = Running::start(Command::new("python3").args(["-c", DEBUGGER, &holder.pid().to_string()]));
-    if debugger.prints("") == "refused" {
-        eprintln!("left out: a process may not trace its sibling here");
-        return;
+    #[test]
+    fn a_killed_holder_whose_debugger_keeps_its_end_back_is_succeeded_at_once() {
+        let place = Place::new();
+        let holder = place.hold(&["run"]);
+        let debugger =
+            Running::start(Command::new("python3").args(["-c", DEBUGGER, &holder.pid().to_string()]));
+        if debugger.prints("") == "refused" {
+            os::left_out("a process may not trace its sibling here");
+            return;
+        }
+        let forced = place.start(&["run", "--replace", "--force", "--grace", "10ms"]);
+        forced.says("ending pid ");
+        forced.says("holding ");
+        debugger.kill();
+        assert_eq!(holder.end().status.signal(), Some(Signal::SIGKILL as i32));
     }
-    let forced = place.start(&["run", "--replace", "--force", "--grace", "10ms"]);
-    forced.says("ending pid ");
-    forced.says("holding ");
-    debugger.kill();
-    assert_eq!(holder.end().status.signal(), Some(Signal::SIGKILL as i32));
 }

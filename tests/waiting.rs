@@ -3,16 +3,24 @@
 
 #[path = "support/gateway.rs"]
 mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/stand_in.rs"]
+mod stand_in;
 
 use gateway::Place;
-use nix::sys::signal::Signal;
+
+#[test]
+fn stand_in() {
+    stand_in::play();
+}
 
 #[test]
 fn who_waits_says_for_whom_and_gets_in_when_it_goes() {
     for end in ["killed", "stopped", "released"] {
         let place = Place::new();
         let holder = match end {
-            "released" => place.hold(&["run", "--", "cat"]),
+            "released" => place.hold(&stand_in::run(&[], "read")),
             _ => place.hold(&["run"]),
         };
         let waiting = place.start(&["run", "--wait"]);
@@ -34,7 +42,7 @@ fn who_waits_for_a_holder_that_does_not_answer_gets_in_when_it_is_gone() {
     holder.stop();
     let waiting = place.start(&["run", "--wait"]);
     let line = waiting.says("waiting");
-    assert!(line.contains("stopped") && line.contains(&format!("pid {}", holder.pid())), "{line}");
+    assert!(line.contains(os::SUSPENDED) && line.contains(&format!("pid {}", holder.pid())), "{line}");
     // It goes on, and says so, and not the same thing twice.
     assert!(waiting.says("waiting").starts_with("waiting for 1 s already"));
     holder.kill();
@@ -46,9 +54,9 @@ fn who_waits_is_told_when_the_holder_stops_answering() {
     let place = Place::new();
     let holder = place.hold(&["run"]);
     let waiting = place.start(&["run", "--wait"]);
-    assert!(!waiting.says("waiting").contains("stopped"));
+    assert!(!waiting.says("waiting").contains(os::SUSPENDED));
     holder.stop();
-    assert!(waiting.says("waiting: ").contains("stopped"));
+    assert!(waiting.says("waiting: ").contains(os::SUSPENDED));
     holder.kill();
     waiting.says("holding ");
 }
@@ -66,13 +74,12 @@ fn a_wait_with_a_limit_ends_when_the_time_is_up() {
 
 #[test]
 fn a_signal_ends_the_waiting() {
-    use std::os::unix::process::ExitStatusExt as _;
     let place = Place::new();
     let _holder = place.hold(&["run"]);
     let waiting = place.start(&["run", "--wait"]);
     waiting.says("waiting");
-    waiting.signal(Signal::SIGTERM);
-    assert_eq!(waiting.end().status.signal(), Some(15));
+    waiting.terminate();
+    assert!(os::was_terminated(waiting.end().status));
 }
 
 #[test]
@@ -103,7 +110,7 @@ fn who_gives_up_waiting_for_a_stopped_holder_is_told_what_helps() {
     let place = Place::new();
     let holder = place.hold(&["run"]);
     holder.stop();
-    let continues = format!("kill -CONT {}", holder.pid());
+    let continues = os::continues(holder.pid());
     for args in [
         &["wait", "--gone", "--timeout", "100ms"][..],
         &["wait", "--ready", "--timeout", "100ms"],

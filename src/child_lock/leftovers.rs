@@ -1,6 +1,6 @@
 //! Ending what an earlier holder's child left behind.
 //!
-//! 1. Who keeps the lock is looked up (Linux), each process held by a handle and looked at again: so it kept the lock
+//! 1. Who keeps the lock is looked up (Linux, Windows), each process held by a handle and looked at again: so it kept the lock
 //!    after the handle was opened, and cannot be mistaken for a later process of the same number. The child that the
 //!    record names is held by a handle before its start is compared.
 //! 2. Each is asked to end as soon as it is found, and continued; after the grace it is killed, if it keeps the lock
@@ -21,10 +21,7 @@ use crate::{
     blocking::deadline_in,
     child_lock::ChildLockOptions,
     error::{Error, StillThere},
-    platform::{
-        self, FileId,
-        process::{flock_keepers, keeps_flock, signal_with_group},
-    },
+    platform::{self, FileId, kept},
     process::{Process, ProcessHandle, Signal},
     record,
 };
@@ -91,7 +88,7 @@ impl Leftover {
     fn keeper(pid: u32, id: FileId) -> io::Result<Option<Self>> {
         let Some(handle) = ProcessHandle::open(pid)? else { return Ok(None) };
         let Some(process) = Process::of(pid)? else { return Ok(None) };
-        let is_it = keeps_flock(pid, id) && !handle.has_ended();
+        let is_it = kept::keeps(pid, id) && !handle.has_ended();
         Ok(is_it.then(|| Self::new(process, handle, false)))
     }
 
@@ -102,7 +99,7 @@ impl Leftover {
     /// Sends signals, one after the other.
     fn send(&mut self, signals: &[Signal]) -> io::Result<()> {
         for &signal in signals {
-            match signal_with_group(&self.handle, signal) {
+            match kept::signal(&self.handle, signal) {
                 Ok(()) => {}
                 Err(_) if self.handle.has_ended() => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -169,7 +166,7 @@ impl<'a> Leftovers<'a> {
     }
 
     fn look(&mut self, id: FileId) -> io::Result<()> {
-        let mut keepers = flock_keepers(id);
+        let mut keepers = kept::keepers(id);
         keepers.retain(|&pid| pid != std::process::id());
         // After the look: the number of one that lives still was its own all the time.
         self.known.retain(|known| !known.handle.has_ended());

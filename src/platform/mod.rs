@@ -27,9 +27,11 @@ pub(crate) use per_process::PerProcess;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
+pub(crate) use unix::flock as kept;
+#[cfg(unix)]
 pub use unix::for_gateway;
 #[cfg(all(test, unix))]
-pub(crate) use unix::plain_files::testing;
+pub(crate) use unix::testing;
 #[cfg(unix)]
 pub(crate) use unix::{
     block_signals_here,
@@ -39,7 +41,6 @@ pub(crate) use unix::{
         Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_file_private,
         make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
-    flock::{close_inherited, leave_to, share_flock, try_flock},
     from_bytes, host_name, is_exhaustion as means_no_room,
     locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock, who_has_open},
     most_descriptors,
@@ -52,7 +53,7 @@ pub(crate) use unix::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
         TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, means_nobody,
     },
-    to_bytes, to_signal, user_name,
+    to_bytes, user_name,
     words::{
         UNNAMED_PROCESS, access_words, canonical, path_key, quoted, user_number, user_words, writable_words,
     },
@@ -83,12 +84,18 @@ pub(crate) use bsd::{
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
+pub use windows::for_gateway;
+#[cfg(all(test, windows))]
+pub(crate) use windows::testing;
+#[cfg(windows)]
 pub(crate) use windows::{
+    datagrams::bind_datagrams,
     files::{
         Facts, FileId, Kind, Mark, at, behind, create_private, empty, give_file_to, give_to, id_of, kind_of,
         make_file_private, make_private_directory, mark_of, means_in_the_way, of, open_pid_file,
         open_to_append, open_to_look, read_at_start, replace_file, write_at_start,
     },
+    kept,
     locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock},
     owned::Owned,
     pipes::{

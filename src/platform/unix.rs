@@ -9,11 +9,18 @@ pub mod detached;
 pub(crate) mod files;
 pub(crate) mod flock;
 pub mod for_gateway;
+#[cfg(feature = "cli")]
+pub(crate) mod inbox;
 pub(crate) mod locks;
 pub(crate) mod owned;
 pub(crate) mod plain_files;
 pub(crate) mod served;
+#[cfg(feature = "cli")]
+pub mod signals;
 pub(crate) mod socket;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails so
+pub(crate) mod testing;
 pub(crate) mod words;
 
 use std::ffi::OsString;

@@ -4,7 +4,6 @@
 use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read, Write as _},
-    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
@@ -13,19 +12,16 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use nix::{
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
-    unistd::Pid,
-};
+use crate::os;
 
 /// Longer than anything here takes; whoever runs into it is killed, and the test fails.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// The built program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_gateway");
 
 /// A directory of the test's own, and the program in it.
 pub(crate) struct Place {
@@ -42,34 +38,32 @@ impl Place {
     }
 
     pub(crate) fn gateway<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        command.arg0("gateway").args(args).env_remove("GATEWAY_NAME").env("GATEWAY_DIR", self.dir());
+        let mut command = os::gateway(PROGRAM);
+        command.env_remove("GATEWAY_NAME").env("GATEWAY_DIR", self.dir()).args(args);
         command
     }
 
     /// Starts it.
-    pub(crate) fn start(&self, args: &[&str]) -> Running {
+    pub(crate) fn start(&self, args: &[impl AsRef<OsStr>]) -> Running {
         Running::start(&mut self.gateway(args))
     }
 
     /// Starts it, and waits until it holds.
-    pub(crate) fn hold(&self, args: &[&str]) -> Running {
+    pub(crate) fn hold(&self, args: &[impl AsRef<OsStr>]) -> Running {
         let running = self.start(args);
         running.says("holding ");
         running
     }
 
     /// Runs it to its end.
-    pub(crate) fn finish(&self, args: &[&str]) -> Ended {
+    pub(crate) fn finish(&self, args: &[impl AsRef<OsStr>]) -> Ended {
         self.start(args).end()
     }
 
     /// Types a command of a hint into a shell that finds `gateway`.
     pub(crate) fn type_in(&self, line: &str) -> Running {
-        let bin = Path::new(env!("CARGO_BIN_EXE_gateway")).parent().unwrap();
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("exec {line}")]).env("PATH", path).env("GATEWAY_DIR", self.dir());
+        let mut shell = os::shell(line);
+        shell.env("PATH", path_with_gateway()).env("GATEWAY_DIR", self.dir());
         Running::start(&mut shell)
     }
 
@@ -79,6 +73,13 @@ impl Place {
         command.args(["--exact", role, "--ignored", "--nocapture"]).env("ROLE_DIR", self.dir());
         Running::start(&mut command)
     }
+}
+
+/// Where a shell looks for programs, with the built one first.
+pub(crate) fn path_with_gateway() -> std::ffi::OsString {
+    let own = Path::new(PROGRAM).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).unwrap()
 }
 
 /// The directory of a role; none: somebody runs the ignored tests.
@@ -131,7 +132,9 @@ impl Running {
 
     /// Starts it with another standard output than the one that is read here.
     pub(crate) fn start_with_stdout(command: &mut Command, stdout: Stdio) -> Self {
-        command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
+        os::own(command);
+        os::lead(command);
         let mut child = command.spawn().unwrap();
         let pid = child.id();
         let (alive, ended) = channel::<()>();
@@ -140,7 +143,7 @@ impl Running {
         thread::spawn(move || {
             if ended.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
                 is_overdue.store(true, Ordering::SeqCst);
-                let _ = kill(Pid::from_raw(-pid_of(pid).as_raw()), Signal::SIGKILL);
+                os::end_group(pid);
             }
         });
         let stdin = child.stdin.take();
@@ -158,25 +161,44 @@ impl Running {
         self.stderr.wait_for(start)
     }
 
+    /// The line on stderr that begins so, if it comes within this time.
+    pub(crate) fn says_within(&self, time: Duration, start: &str) -> Option<String> {
+        self.stderr.within(time, start)
+    }
+
     /// Waits for a line on stdout that begins so; others are skipped.
     pub(crate) fn prints(&self, start: &str) -> String {
         self.stdout.wait_for(start)
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(pid_of(self.pid()), signal).unwrap();
+    /// Sends a signal.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(pid_of(self.pid()), signal).unwrap();
     }
 
-    /// Stops it, and waits until it is.
+    /// Asks it to stop, as a person or a service manager does.
+    pub(crate) fn terminate(&self) {
+        os::terminate(self.pid());
+    }
+
+    /// Asks it to stop, as a person at a terminal does.
+    pub(crate) fn interrupt(&self) {
+        os::interrupt(self.pid());
+    }
+
+    /// Suspends it, and waits until it is.
     pub(crate) fn stop(&self) {
-        self.signal(Signal::SIGSTOP);
-        self.is_stopped();
+        os::suspend(self.pid());
     }
 
-    /// Waits until it is stopped.
+    /// Waits until it is suspended, by itself or another.
     pub(crate) fn is_stopped(&self) {
-        let status = waitpid(pid_of(self.pid()), Some(WaitPidFlag::WUNTRACED)).unwrap();
-        assert!(matches!(status, WaitStatus::Stopped(..)), "{status:?}");
+        os::is_suspended(self.pid());
+    }
+
+    pub(crate) fn resume(&self) {
+        os::resume(self.pid());
     }
 
     /// Writes to its standard input.
@@ -200,21 +222,22 @@ impl Running {
 
     /// Kills it alone (what it started lives or dies by itself), and waits for its end as [`Running::end`].
     pub(crate) fn kill(self) -> Ended {
-        self.signal(Signal::SIGKILL);
+        os::kill_9(self.pid());
         self.end()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(-pid_of(self.pid()).as_raw()), Signal::SIGKILL);
+        os::end_group(self.pid());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-pub(crate) fn pid_of(pid: u32) -> Pid {
-    Pid::from_raw(i32::try_from(pid).unwrap())
+#[cfg(unix)]
+pub(crate) fn pid_of(pid: u32) -> nix::unistd::Pid {
+    nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap())
 }
 
 /// What a process says, line by line.
@@ -249,6 +272,17 @@ impl Lines {
         }
     }
 
+    fn within(&self, time: Duration, start: &str) -> Option<String> {
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).ok()?;
+            if line.starts_with(start) {
+                return Some(line.trim_end().to_owned());
+            }
+        }
+    }
+
     fn rest(&self) -> String {
         let mut rest = String::new();
         loop {
@@ -259,19 +293,4 @@ impl Lines {
             }
         }
     }
-}
-
-/// A child that says its pid, and then lasts.
-const LASTS: [&str; 5] = ["run", "--", "sh", "-c", "echo child $$; exec sleep 1000"];
-
-/// A holder, and the pid of its child.
-pub(crate) fn holder_with_child(place: &Place) -> (Running, u32) {
-    let holder = place.hold(&LASTS);
-    let child = holder.prints("child ").split(' ').nth(1).unwrap().parse().unwrap();
-    (holder, child)
-}
-
-/// Whether a process has this pid, an unreaped one too.
-pub(crate) fn is_there(pid: u32) -> bool {
-    kill(pid_of(pid), None).is_ok()
 }

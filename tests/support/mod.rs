@@ -12,9 +12,7 @@
 )]
 
 use std::{
-    fs::OpenOptions,
     io::{BufRead, BufReader, Write},
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc,
@@ -23,15 +21,8 @@ use std::{
 };
 
 use incumbent::{Claim, Instance};
-use nix::{
-    fcntl::{FcntlArg, fcntl},
-    libc,
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitPidFlag, waitpid},
-    },
-    unistd::Pid,
-};
+#[path = "os/mod.rs"]
+pub(crate) mod os;
 
 /// So long anything may take before the test fails.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(30);
@@ -49,11 +40,12 @@ pub(crate) fn directory() -> tempfile::TempDir {
 
 /// The program, with nothing of this process's environment that would speak for it.
 pub(crate) fn gateway(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+    let mut command = os::gateway(env!("CARGO_BIN_EXE_gateway"));
+    os::own(&mut command);
     for name in ["GATEWAY_NAME", "GATEWAY_DIR", "GATEWAY_LOG", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
-    command.arg0("gateway").env("TZ", "UTC").arg("--dir").arg(dir).args(args).stdin(Stdio::null());
+    command.env("TZ", "UTC").arg("--dir").arg(dir).args(args).stdin(Stdio::null());
     command
 }
 
@@ -65,7 +57,7 @@ pub(crate) fn output(command: &mut Command) -> Output {
     thread::spawn(move || done.send(child.wait_with_output()));
     result.recv_timeout(WATCHDOG).map_or_else(
         |_| {
-            signal(pid, Signal::SIGKILL);
+            os::kill_9(pid);
             panic!("{command:?} did not end in time");
         },
         Result::unwrap,
@@ -77,11 +69,6 @@ pub(crate) fn told(command: &mut Command) -> (i32, String, String) {
     let output = output(command);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-/// Sends a signal to a process that this test started.
-pub(crate) fn signal(pid: u32, signal: Signal) {
-    kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
 }
 
 /// A process in a role; killed and waited for at the end.
@@ -107,7 +94,9 @@ impl Player {
     }
 
     fn start(role: &str, dir: &Path, name: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        os::own(&mut command);
+        let mut child = command
             .args(["role", "--exact", "--nocapture"])
             .envs([(ROLE, role), (NAME, name)])
             .env(DIR, dir)
@@ -143,11 +132,9 @@ impl Player {
         assert_eq!(self.says.recv_timeout(WATCHDOG).as_deref(), Ok(what));
     }
 
-    /// Stops it, as Ctrl-Z does, and waits until it is.
+    /// Suspends it, as Ctrl-Z does, and waits until it is.
     pub(crate) fn stop(&self) {
-        signal(self.pid(), Signal::SIGSTOP);
-        let pid = Pid::from_raw(self.pid().try_into().unwrap());
-        waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        os::suspend(self.pid());
     }
 
     /// Kills it, and waits until it has ended.
@@ -203,16 +190,7 @@ fn hold(name: &str, dir: &Path) {
 }
 
 fn keep_claiming(name: &str, dir: &Path) {
-    let path = dir.join(format!("{name}.pid"));
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
-    let lock = libc::flock {
-        l_type: libc::F_WRLCK.try_into().unwrap(),
-        l_whence: libc::SEEK_SET.try_into().unwrap(),
-        l_start: (1 << 30) + 1,
-        l_len: 1,
-        l_pid: 0,
-    };
-    fcntl(&file, FcntlArg::F_SETLK(&lock)).unwrap();
+    let _lock = os::Lock::take(&dir.join(format!("{name}.pid")), os::CLAIM).unwrap();
     say("ready");
     orders().for_each(drop);
 }

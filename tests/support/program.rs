@@ -1,8 +1,7 @@
 //! Programs that a test starts: the test binary itself in a role, or any command. Each says on its standard output when
 //! something has happened, is awaited with a watchdog, and is killed and reaped with the test.
 
-// Every test file uses its own part of it; what is cut is a constant of the system's.
-#![allow(dead_code, unreachable_pub, clippy::cast_possible_truncation)]
+#![allow(dead_code, unreachable_pub)] // every test file uses its own part of it
 
 use std::{
     ffi::OsStr,
@@ -14,10 +13,8 @@ use std::{
 };
 
 use incumbent::{Claim, Holder, Instance};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+
+use crate::os;
 
 /// Longer than anything takes on a machine that is busy with another build; a test that waits so long has failed.
 pub const WATCHDOG: Duration = Duration::from_secs(60);
@@ -67,6 +64,7 @@ impl Program {
     }
 
     pub fn start(command: &mut Command) -> Self {
+        os::own(command);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -92,21 +90,27 @@ impl Program {
     /// Waits for a line that begins so, and gives the rest of it.
     #[track_caller]
     pub fn wait_line(&mut self, start: &str) -> String {
+        self.wait_line_of(&[start])[start.len()..].trim().to_owned()
+    }
+
+    /// Waits for a line that begins in one of these ways, and gives it.
+    #[track_caller]
+    pub fn wait_line_of(&mut self, starts: &[&str]) -> String {
         let deadline = Instant::now() + WATCHDOG;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     // The test harness writes its own words before ours on the same line.
-                    if let Some(at) = line.find(start) {
-                        return line[at + start.len()..].trim().to_owned();
+                    if let Some(at) = starts.iter().find_map(|start| line.find(start)) {
+                        return line[at..].to_owned();
                     }
                     self.seen.push(line);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    panic!("no line `{start}` came; before it: {:#?}", self.seen)
+                    panic!("no line `{starts:?}` came; before it: {:#?}", self.seen)
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("it ended without a line `{start}`: {:#?}", self.seen)
+                    panic!("it ended without a line `{starts:?}`: {:#?}", self.seen)
                 }
             }
         }
@@ -125,19 +129,29 @@ impl Program {
         self.wait_line(&format!("{}:", line.split(' ').next().unwrap_or(line)))
     }
 
-    pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.pid()).expect("a pid")), signal).expect("it is there");
+    /// Sends a signal.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.pid()).expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("it is there");
     }
 
-    /// Stops it, and waits until the kernel says that it is stopped.
+    /// Asks it to stop, as a person or a service manager does.
+    pub fn terminate(&self) {
+        os::terminate(self.pid());
+    }
+
+    /// Suspends it, and waits until it is.
     pub fn stop(&self) {
-        self.signal(Signal::SIGSTOP);
-        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid"));
-        nix::sys::wait::waitpid(pid, Some(nix::sys::wait::WaitPidFlag::WUNTRACED)).expect("it stops");
+        os::suspend(self.pid());
+    }
+
+    pub fn resume(&self) {
+        os::resume(self.pid());
     }
 
     pub fn kill_9(&mut self) -> ExitStatus {
-        self.signal(Signal::SIGKILL);
+        os::kill_9(self.pid());
         self.child.wait().expect("it is reaped")
     }
 
@@ -207,22 +221,9 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Who owns the instance lock, as the kernel tells this process.
+#[cfg(unix)]
 pub fn lock_owner(dir: &Path) -> Option<i32> {
-    lock_owner_at(&dir.join("a.pid"), 1 << 30)
-}
-
-pub fn lock_owner_at(path: &Path, offset: i64) -> Option<i32> {
-    use nix::{fcntl, libc};
-    let file = std::fs::File::open(path).ok()?;
-    let mut range = libc::flock {
-        l_type: libc::F_WRLCK as i16,
-        l_whence: libc::SEEK_SET as i16,
-        l_start: offset,
-        l_len: 1,
-        l_pid: 0,
-    };
-    fcntl::fcntl(&file, fcntl::FcntlArg::F_GETLK(&mut range)).expect("locks can be asked for");
-    (range.l_type != libc::F_UNLCK as i16).then_some(range.l_pid)
+    os::lock_owner_at(&dir.join("a.pid"), os::INSTANCE)
 }
 
 /// The role of a holder that does what it is told, and says when it is deposed.
@@ -236,7 +237,7 @@ pub fn holder(dir: &Path) {
             "rob" => drop(std::fs::File::open(dir.join("a.pid")).expect("it is there")),
             "rob-and-stop" => {
                 drop(std::fs::File::open(dir.join("a.pid")).expect("it is there"));
-                nix::sys::signal::raise(Signal::SIGSTOP).expect("stopped");
+                os::suspend_self();
             }
             "claim" => drop(lost(instance.claim_blocking())),
             "inspect" => {

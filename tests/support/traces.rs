@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::program::lock_owner_at;
+use crate::os;
 
 /// A file as it was.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ fn read_contents(dir: &Path, traces: &mut Traces) {
             .is_ok_and(|found| found.is_file())
             .then(|| String::from_utf8_lossy(&fs::read(&path).expect("it can be read")).into_owned());
         if path.extension().is_some_and(|end| end == "pid") {
-            trace.locks = Some([1 << 30, (1 << 30) + 1].map(|offset| lock_owner_at(&path, offset)));
+            trace.locks = Some([os::INSTANCE, os::CLAIM].map(|byte| os::lock_owner_at(&path, byte)));
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    os::unix::net::UnixStream,
     path::Path,
     time::Duration,
 };
@@ -12,18 +11,18 @@ use std::{
 use incumbent::State;
 use incumbent_proto::{HEADER_LEN, Header, MAGIC, Ping, Reply, Request, StatusRequest};
 
-use crate::program::{WATCHDOG, instance};
+use crate::{
+    os::{self, Stream},
+    program::{WATCHDOG, instance},
+};
 
 /// Within this a living holder answers, whatever others do; it is only ever passed to the library.
 pub const SOON: Duration = Duration::from_secs(1);
 
-/// Connects to the socket of instance `a`; what is read comes within the watchdog's time, or fails the test.
+/// Connects to the endpoint of instance `a`; what is read comes within the watchdog's time, or fails the test.
 #[track_caller]
-pub fn connect(dir: &Path) -> UnixStream {
-    let stream = UnixStream::connect(dir.join("a.sock")).expect("somebody listens");
-    stream.set_read_timeout(Some(WATCHDOG)).expect("a time-out");
-    stream.set_write_timeout(Some(WATCHDOG)).expect("a time-out");
-    stream
+pub fn connect(dir: &Path) -> Stream {
+    os::connect(dir, WATCHDOG).expect("somebody listens")
 }
 
 pub fn frame(version: u16, kind: u8, body: &[u8]) -> Vec<u8> {
@@ -45,7 +44,7 @@ pub fn status() -> Vec<u8> {
 
 /// The next reply, or none at the end of the connection.
 #[track_caller]
-pub fn reply(stream: &mut UnixStream) -> Option<Reply> {
+pub fn reply(stream: &mut Stream) -> Option<Reply> {
     let mut header = [0; HEADER_LEN];
     if let Err(error) = stream.read_exact(&mut header) {
         assert!(
@@ -63,7 +62,7 @@ pub fn reply(stream: &mut UnixStream) -> Option<Reply> {
 
 /// Pings on this connection and finds the right pong.
 #[track_caller]
-pub fn is_usable(stream: &mut UnixStream) {
+pub fn is_usable(stream: &mut Stream) {
     stream.write_all(&ping(4711)).expect("it is open");
     match reply(stream) {
         Some(Reply::Pong(pong)) => assert_eq!(pong.nonce[..8], 4711_u64.to_le_bytes()),
@@ -73,7 +72,7 @@ pub fn is_usable(stream: &mut UnixStream) {
 
 /// Waits until the holder closes this connection; nothing more may come before.
 #[track_caller]
-pub fn is_closed(stream: &mut UnixStream) {
+pub fn is_closed(stream: &mut Stream) {
     match stream.read(&mut [0; 64]) {
         Ok(0) => {}
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
@@ -82,14 +81,12 @@ pub fn is_closed(stream: &mut UnixStream) {
 }
 
 /// Writes the same again and again until nothing more goes in.
-pub fn fill(stream: &mut UnixStream, bytes: &[u8]) {
-    stream.set_nonblocking(true).expect("a socket");
+pub fn fill(stream: &mut Stream, bytes: &[u8]) {
     for _ in 0..100_000 {
-        if stream.write_all(bytes).is_err() {
+        if os::write_at_once(stream, bytes).is_err() {
             break;
         }
     }
-    stream.set_nonblocking(false).expect("a socket");
 }
 
 /// Somebody else asks for the status, and is answered within a second.
@@ -102,27 +99,15 @@ pub fn others_are_answered(dir: &Path) {
     }
 }
 
-pub fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").count()
-}
-
-pub fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 /// Memory and descriptors stay within what a holder may use.
 #[track_caller]
 pub fn is_modest(pid: u32) {
-    let (descriptors, resident) = (descriptors(pid), resident_kib(pid));
-    assert!(descriptors < 300, "{descriptors} descriptors");
-    assert!(resident < 32 * 1024, "{resident} KiB resident");
+    let (descriptors, resident) = (os::descriptors(pid), os::resident_kib(pid));
+    assert!(descriptors.is_none_or(|count| count < 300), "{descriptors:?} descriptors");
+    assert!(resident.is_none_or(|kib| kib < 32 * 1024), "{resident:?} KiB resident");
 }
 
-/// Sets how many descriptors this process may have.
-pub fn limit_descriptors(count: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum }).expect("it can be set");
+/// The descriptors of connections are closed again.
+pub fn has_let_go(pid: u32) -> bool {
+    os::descriptors(pid).is_none_or(|count| count < os::IDLE_DESCRIPTORS)
 }

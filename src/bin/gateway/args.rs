@@ -87,8 +87,8 @@ pub(crate) struct Run {
     /// Hold this instance, too, in the same directory: all of them, or none. May be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) also: Vec<String>,
-    /// The signal that asks PROGRAM to stop, by name or number (`TERM`, `INT`, `QUIT`)
-    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = stop_signal)]
+    #[arg(long, value_name = "SIGNAL", default_value = platform::DEFAULT_STOP_SIGNAL, value_parser = stop_signal)]
+    #[arg(help = platform::STOP_SIGNAL_HELP)]
     pub(crate) stop_signal: i32,
     /// Hand messages (`gateway send`) to PROGRAM, as JSON lines on its standard input; each is answered 0 when it is
     /// written, whether PROGRAM reads it or not
@@ -136,7 +136,7 @@ pub(crate) enum MessagesTo {
 fn stop_signal(text: &str) -> Result<i32, String> {
     platform::signal_number(text).ok_or_else(|| {
         let shown = incumbent::text::shown(text);
-        format!("`{shown}` is no signal: say TERM, INT, QUIT, HUP, USR1, KILL or another name or number of `kill -l`")
+        format!("`{shown}` is no signal: say {}", platform::STOP_SIGNALS)
     })
 }
 

@@ -1,20 +1,17 @@
 //! The background process of `run --detach`: what it tells the one that waits in the foreground, and where its output
 //! goes.
 //!
-//! 1. [`join`]: the socket to the foreground process is where the standard input was; a thread watches its other end. A
-//!    foreground process that is gone before this one is ready (Ctrl-C, `kill -9`) ends this one too, by SIGTERM: nobody
-//!    has been told that it runs.
+//! 1. [`join`]: the way to the foreground process is where the standard input was; a thread watches its other end. A
+//!    foreground process that is gone before this one is ready (Ctrl-C, `kill -9`) ends this one too, as SIGTERM does:
+//!    nobody has been told that it runs.
 //! 2. Until it is ready, what `gateway` says goes to the foreground process, and what it waits for too.
 //! 3. [`won`]: only now the standard streams leave the caller's terminal or pipe, for the log, which is emptied. A start
 //!    that was refused leaves the log of the one that runs alone.
-//! 4. [`ready`]: the socket is closed; from now on everything goes to the log.
+//! 4. [`ready`]: the way is closed; from now on everything goes to the log.
 //!
 //! In the foreground nothing here does anything. Proven by `tests/detach.rs`.
 
 use std::{
-    io::{self, Read as _},
-    net::Shutdown,
-    os::unix::net::UnixStream,
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -24,15 +21,14 @@ use incumbent::{Error, Instance, platform_for_gateway::detached};
 
 use crate::{news::News, spinner};
 
-/// The variable that says that the standard input is the socket. PROGRAM does not get it.
+/// The variable that says that the standard input is the way to the foreground process. PROGRAM does not get it.
 pub(crate) const VARIABLE: &str = "GATEWAY_DETACHED";
-pub(crate) const ON_STDIN: &str = "stdin";
 
 /// Who waits in the foreground; none: nobody any more, or nobody ever did.
 static CALLER: Mutex<Option<Caller>> = Mutex::new(None);
 
 struct Caller {
-    socket: UnixStream,
+    way: detached::Caller,
     /// A person sees there what is waited for.
     is_terminal: bool,
 }
@@ -42,16 +38,12 @@ struct Caller {
 /// # Errors
 /// No thread can be started, or no descriptor is left.
 pub(crate) fn join(instance: &Instance) -> Result<bool, Error> {
-    if std::env::var_os(VARIABLE).is_none_or(|value| value != ON_STDIN) {
-        return Ok(false);
-    }
-    let Ok(socket) = detached::take_socket_from_stdin() else { return Ok(false) };
+    let Some(mark) = std::env::var_os(VARIABLE) else { return Ok(false) };
+    let Ok((way, watched)) = detached::join(&mark) else { return Ok(false) };
     let failed = |source| Error::Io { doing: "watch the caller of", path: instance.name().into(), source };
-    let mut watched = socket.try_clone().map_err(failed)?;
-    *caller() = Some(Caller { socket, is_terminal: spinner::is_drawable() });
+    *caller() = Some(Caller { way, is_terminal: spinner::is_drawable() });
     let watch = move || {
-        let mut nothing = [0];
-        while watched.read(&mut nothing).is_ok_and(|count| count > 0) {}
+        watched.until_gone();
         if caller().take().is_some() {
             detached::ask_oneself_to_stop();
         }
@@ -68,7 +60,7 @@ pub(crate) fn won(instance: &Instance) -> Result<(), Error> {
     if caller().is_none() {
         return Ok(());
     }
-    let (stdout, stderr) = goes_to_log();
+    let (stdout, stderr) = detached::goes_to_log();
     if stdout || stderr {
         let log = instance.open_log_blocking()?;
         let led = (if stdout { detached::lead_stdout_into(&log) } else { Ok(()) })
@@ -80,17 +72,11 @@ pub(crate) fn won(instance: &Instance) -> Result<(), Error> {
     Ok(())
 }
 
-/// Which of the two standard streams go to the log.
-pub(crate) fn goes_to_log() -> (bool, bool) {
-    (!detached::may_stay(io::stdout()), !detached::may_stay(io::stderr()))
-}
-
 /// Tells the foreground process that it may go. Call it when the holder has become ready.
 pub(crate) fn ready() {
     // Taken first: from now on its end does not end this process.
     let Some(mut caller) = caller().take() else { return };
-    let _ = News::Ready.tell(&mut caller.socket);
-    let _ = caller.socket.shutdown(Shutdown::Both); // the thread that watches wakes
+    let _ = News::Ready.tell(&mut caller.way);
 }
 
 /// Says something in the foreground; `false`: nobody is there, say it here.
@@ -109,7 +95,7 @@ pub(crate) fn caller_is_terminal() -> Option<bool> {
 }
 
 fn tell(news: &News) -> bool {
-    caller().as_mut().is_some_and(|caller| news.tell(&mut caller.socket).is_ok())
+    caller().as_mut().is_some_and(|caller| news.tell(&mut caller.way).is_ok())
 }
 
 fn caller() -> MutexGuard<'static, Option<Caller>> {

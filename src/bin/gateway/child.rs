@@ -9,21 +9,19 @@
 //!
 //! Signals go to all of it (`family.rs`), and after each comes SIGCONT, because a stopped program cannot end. SIGINT from
 //! the terminal has reached the child already if it is in the same group; the second one kills. SIGUSR1 and SIGUSR2 are
-//! passed to the child alone. It dies with `gateway`, however that dies (Linux). The instance is released when all of it
-//! is gone. What it says of itself (`told.rs`) is heard before every step: while it is stopping it can ask for more time,
+//! passed to the child alone. It dies with `gateway`, however that dies (Linux, Windows). The instance is released when all
+//! of it is gone. What cannot be asked to stop (Windows, without a console) is ended at once, which counts as stopped. What it says of itself (`told.rs`) is heard before every step: while it is stopping it can ask for more time,
 //! and one that is hung gets SIGABRT, its grace, and 134. Proven by `tests/child.rs`, `tests/descendants.rs`,
 //! `tests/job_control.rs` and `tests/notify.rs`.
 
 use std::{
+    io,
     process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use incumbent::{Instance, Message, Messages, Stop, platform_for_gateway as platform, text};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{sleep_until, timeout},
-};
+use tokio::time::{sleep_until, timeout};
 
 use crate::{
     args::Run,
@@ -34,7 +32,7 @@ use crate::{
     output::complain,
     predecessor,
     program::{self, How},
-    signals::{Caught, Meaning, Signals},
+    signals::{Caught, Ends, Meaning, Signals, meaning},
     times::rounded,
     told::{Heard, Told},
     words::say_error,
@@ -98,8 +96,10 @@ pub(crate) async fn run(
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
     signals.watch_suspensions(how.own_group);
     let strangers = Family::before_the_start();
-    let started = signal(SignalKind::child()).and_then(|ends| {
-        program::start(instance, &args.program, how, &locks, &told).map(|child| (ends, child))
+    let started = Ends::take().and_then(|ends| {
+        let child = program::start(instance, &args.program, how, &locks, &told)?;
+        ends.of(&child)?;
+        Ok((ends, child))
     });
     let (ends, mut child) = match started {
         Ok(started) => started,
@@ -133,7 +133,7 @@ pub(crate) async fn run(
 struct Supervisor<'a> {
     holders: &'a Holders,
     family: Family,
-    ends: Signal,
+    ends: Ends,
     messages: Option<(Messages, Printer)>,
     told: Told<'a>,
     args: &'a Run,
@@ -187,8 +187,8 @@ impl Supervisor<'_> {
                 (Event::Deposed, phase @ Phase::Clearing { .. }) => phase,
                 (Event::Deposed, _) => {
                     say_error("another process holds the instance now: stopping");
-                    self.family.signal(self.args.stop_signal);
-                    let grace = self.args.grace().min(GRACE_OF_THE_DEPOSED);
+                    let asked = self.family.signal(self.args.stop_signal);
+                    let grace = self.given(asked, self.args.grace().min(GRACE_OF_THE_DEPOSED));
                     self.told.stopping(None);
                     Phase::Stopping { by: Instant::now() + grace, grace, deposed: true }
                 }
@@ -236,7 +236,7 @@ impl Supervisor<'_> {
             caught = signals.next() => Event::Signal(caught),
             stop = wish, if !deposed => Event::Asked(stop),
             () = holders.deposed(), if !deposed => Event::Deposed,
-            Some(()) = self.ends.recv() => Event::ChildEnded,
+            () = self.ends.next() => Event::ChildEnded,
             () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
             Some(message) = message => Event::Message(message),
             // Last: whoever says much keeps nothing else waiting.
@@ -258,12 +258,14 @@ impl Supervisor<'_> {
             }
             (Phase::Running, Heard { hung: Some(how), .. }) => {
                 let grace = self.args.grace().min(LONGEST_ABORT);
-                complain(&format!("{how}: SIGABRT, and SIGKILL after {}", text::duration(rounded(grace))));
+                let [abort, kill] = [platform::ABORT, platform::KILL].map(platform::signal_name);
+                complain(&format!("{how}: {abort}, and {kill} after {}", text::duration(rounded(grace))));
                 self.is_hung = true;
                 self.holders.draining();
                 self.told.stopping(Some(grace));
                 self.told.note(&how);
-                self.family.signal(platform::ABORT);
+                let asked = self.family.signal(platform::ABORT);
+                let grace = self.given(asked, grace);
                 self.phase = Phase::Stopping { by: Instant::now() + grace, grace, deposed: false };
             }
             _ => {}
@@ -271,15 +273,16 @@ impl Supervisor<'_> {
     }
 
     fn passed_on(&mut self, stop: Stop, phase: Phase) -> Phase {
-        let (grace, by) = (stop.grace(), Instant::now() + stop.grace());
+        let mut grace = stop.grace();
         if self.asked.is_none() {
             self.family.spare(stop.pid());
             if !matches!(phase, Phase::Clearing { .. }) {
-                self.family.signal(self.args.stop_signal);
+                let asked = self.family.signal(self.args.stop_signal);
                 self.told.stopping(Some(grace));
-                self.say_stopping(&platform::signal_name(self.args.stop_signal), grace);
+                grace = self.say_stopping(asked, self.args.stop_signal, grace);
             }
         }
+        let by = Instant::now() + grace;
         self.asked = Some(stop);
         match phase {
             Phase::Running => Phase::Stopping { by, grace, deposed: false },
@@ -294,9 +297,9 @@ impl Supervisor<'_> {
     }
 
     fn caught(&mut self, caught: Caught, phase: Phase) -> Phase {
-        match caught.meaning() {
+        match meaning(caught.number) {
             Meaning::Tell => {
-                self.family.tell(caught.number);
+                let _ = self.family.tell(caught.number);
                 phase
             }
             Meaning::Suspend => {
@@ -326,20 +329,32 @@ impl Supervisor<'_> {
         if matches!(phase, Phase::Killed { .. } | Phase::Clearing { .. }) {
             return phase;
         }
-        let is_terminate = caught.number == SignalKind::terminate().as_raw_value();
-        let number = if is_terminate { self.args.stop_signal } else { caught.number };
-        if !(caught.from_terminal && platform::shares_group(self.family.child())) {
-            self.family.signal(number);
-        }
+        let number = caught.passed_on().unwrap_or(self.args.stop_signal);
+        let asked = if caught.has_reached(self.family.child()) { Ok(()) } else { self.family.signal(number) };
+        // The system may end all of it sooner.
+        let grace = self.args.grace().min(caught.time.unwrap_or(Duration::MAX));
+        let by = Instant::now() + grace;
         match phase {
             Phase::Running => {
-                let grace = self.args.grace();
                 self.told.stopping(None);
-                self.say_stopping(&platform::signal_name(number), grace);
+                let grace = self.say_stopping(asked, number, grace);
                 Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
+            }
+            Phase::Stopping { by: before, deposed, .. } if caught.time.is_some() && by < before => {
+                Phase::Stopping { by, grace, deposed }
             }
             phase => phase,
         }
+    }
+
+    /// The time that it has after it was asked to stop: the grace. What cannot be asked is ended at once, and so that it
+    /// counts as stopped.
+    fn given(&self, asked: io::Result<()>, grace: Duration) -> Duration {
+        let Err(error) = asked else { return grace };
+        let (pid, why) = (self.family.child(), text::system_words(&error));
+        complain(&format!("warning: pid {pid} is ended without being asked to stop: {why}"));
+        self.family.kill();
+        KILL_WAIT
     }
 
     fn kill(&mut self, why: &str, deposed: bool) -> Phase {
@@ -362,11 +377,14 @@ impl Supervisor<'_> {
         let named = family::named(&left);
         complain(&format!("ending what pid {} left behind: {named}", self.family.child()));
         self.told.note(&format!("ending what pid {} left behind: {named}", self.family.child()));
-        self.family.signal(self.args.stop_signal);
         let by = match phase {
             Phase::Stopping { by, .. } => by,
             _ => Instant::now() + self.args.grace(),
         };
+        if self.family.signal(self.args.stop_signal).is_err() {
+            self.family.kill(); // none of it can be asked
+            return Some(Phase::Clearing { code, by: Instant::now() + KILL_WAIT, killed: true });
+        }
         Some(Phase::Clearing { code, by, killed: false })
     }
 
@@ -379,10 +397,15 @@ impl Supervisor<'_> {
         self.family.is_gone(&left)
     }
 
-    fn say_stopping(&self, signal: &str, grace: Duration) {
-        let (pid, grace) = (self.family.child(), text::duration(rounded(grace)));
-        complain(&format!("stopping: {signal} to pid {pid}, which has {grace}"));
-        self.told.note(&format!("pid {pid} has yet to stop"));
+    /// Says that it was asked to stop, if it was; the time that it has.
+    fn say_stopping(&self, asked: io::Result<()>, signal: i32, grace: Duration) -> Duration {
+        let pid = self.family.child();
+        if asked.is_ok() {
+            let (signal, grace) = (platform::signal_name(signal), text::duration(rounded(grace)));
+            complain(&format!("stopping: {signal} to pid {pid}, which has {grace}"));
+            self.told.note(&format!("pid {pid} has yet to stop"));
+        }
+        self.given(asked, grace)
     }
 
     /// The exit code that says how it ended.
@@ -394,12 +417,13 @@ impl Supervisor<'_> {
             (Phase::Stopping { deposed: true, .. } | Phase::Killed { deposed: true }, _) => exit::DEPOSED,
             (Phase::Stopping { .. } | Phase::Killed { .. }, _) if self.is_hung => exit::HUNG,
             (Phase::Stopping { .. }, _) => exit::OK,
-            (Phase::Killed { .. }, _) => exit::SIGNAL + 9,
+            (Phase::Killed { .. }, _) => exit::KILLED,
             (Phase::Clearing { code, .. }, _) => code,
-            (Phase::Running, None) => u8::try_from(status.code().unwrap_or(0) & 0xff).unwrap_or(u8::MAX),
+            (Phase::Running, None) => exit::passed_on(self.family.child(), status),
             (Phase::Running, Some(signal)) => {
                 let came = timeout(SAME_SIGNAL, signals.next());
-                if Signals::takes(signal) && came.await.is_ok_and(|caught| caught.number == signal) {
+                let is_stop = meaning(signal) == Meaning::Stop;
+                if is_stop && came.await.is_ok_and(|caught| caught.explains(signal)) {
                     return exit::OK;
                 }
                 complain(&format!("pid {} died of {}", self.family.child(), platform::signal_name(signal)));

@@ -1,26 +1,25 @@
 //! `run --detach`: the same command once more in the background, and a wait until it is ready.
 //!
-//! 1. Start this very program with the same arguments, in a session of its own, with a socket as its standard input and
-//!    no other descriptor but the two standard streams, which it keeps only until it has won (`background.rs`).
+//! 1. Start this very program with the same arguments, in a session of its own, with a way to this one as its standard
+//!    input and no other descriptor but the two standard streams, which it keeps only until it has won (`background.rs`).
 //! 2. Print what it says, show what it waits for, until it is ready: say so, and exit with 0.
 //! 3. It ended before: show the last lines of its output, and exit with its code.
 //!
-//! Both sides learn of each other by the socket alone. Ended by a signal before it is ready, this process takes the
+//! Ended by a signal before it is ready, this process takes the
 //! background one along: its caller was never told that it runs. Proven by `tests/detach.rs`.
 
 use std::{
     io::BufReader,
-    os::{
-        fd::OwnedFd,
-        unix::{net::UnixStream, process::CommandExt as _},
-    },
-    process::{Child, Command, ExitStatus},
+    process::{Child, ExitStatus},
     time::Instant,
 };
 
 use incumbent::{
     Error, Instance,
-    platform_for_gateway::{self as platform, detached},
+    platform_for_gateway::{
+        self as platform,
+        detached::{self, Started},
+    },
     text,
 };
 
@@ -35,7 +34,12 @@ pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
     let began = Instant::now();
     let failed = |source| Error::Io { doing: "start the background process for", path: dir.into(), source };
-    let (mut child, news) = spawn().map_err(failed)?;
+    let again = detached::same_command().map_err(failed)?;
+    let Started { mut child, news, warning } =
+        detached::start(again, background::VARIABLE).map_err(failed)?;
+    if let Some(warning) = warning {
+        complain(&format!("warning: pid {} {warning}", child.id()));
+    }
     let mut news = BufReader::new(news);
     let its_start = format!("`{}` to be ready", instance.name());
     let waiting = Spinner::waiting_for(&its_start);
@@ -47,7 +51,7 @@ pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
                 let until = left.and_then(|left| Instant::now().checked_add(left));
                 waiting.set(if what.is_empty() { &its_start } else { &what }, until);
             }
-            News::Won => has_log = background::goes_to_log() != (false, false),
+            News::Won => has_log = detached::goes_to_log() != (false, false),
             News::Ready => {
                 drop(waiting);
                 complain(&started(instance, args, child.id(), began, has_log)?);
@@ -58,20 +62,6 @@ pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
     let status = child.wait().map_err(failed)?;
     drop(waiting);
     ended(instance, &child, status, has_log)
-}
-
-fn spawn() -> std::io::Result<(Child, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut words = std::env::args_os();
-    let mut command = Command::new(detached::own_program()?);
-    if let Some(typed) = words.next() {
-        command.arg0(typed);
-    }
-    command.args(words).env(background::VARIABLE, background::ON_STDIN).stdin(OwnedFd::from(theirs));
-    detached::pass_no_descriptors_on();
-    detached::in_own_session(&mut command);
-    // The command has the other end of the socket: with it this end would never see that end close.
-    command.spawn().map(|child| (child, ours))
 }
 
 fn started(
@@ -100,7 +90,7 @@ fn ended(instance: &Instance, child: &Child, status: ExitStatus, has_log: bool) 
             say_error(&format!("pid {pid} died of {signal_name} in the background before it was ready"));
             u8::try_from(signal).map_or(u8::MAX, |signal| exit::SIGNAL.saturating_add(signal))
         }
-        None => u8::try_from(status.code().unwrap_or(0) & 0xff).unwrap_or(u8::MAX),
+        None => exit::passed_on(child.id(), status),
     };
     let last = if has_log { last_lines(&instance.end_of_log_blocking(END_OF_LOG)) } else { Vec::new() };
     if !last.is_empty() {

@@ -1,6 +1,10 @@
 //! The exit codes: a stable interface. Every one of them is here, and the one place that turns an error into one.
 
+use std::process::ExitStatus;
+
 use incumbent::{Error, Refusal};
+
+use crate::output::complain;
 
 pub(crate) const OK: u8 = 0;
 /// `status`: nobody; the last one crashed.
@@ -27,8 +31,21 @@ pub(crate) const CANNOT_RUN: u8 = 126;
 pub(crate) const NOT_FOUND: u8 = 127;
 /// `run`: PROGRAM died of signal N: this and N.
 pub(crate) const SIGNAL: u8 = 128;
+/// `run`: PROGRAM had to be killed after its grace.
+pub(crate) const KILLED: u8 = SIGNAL + 9;
+/// `run`: PROGRAM ended with a code that is none of these: Windows has 32 bits of it, and a crash uses them.
+pub(crate) const OTHER: u8 = 255;
 /// `run`: PROGRAM was hung, and got SIGABRT.
 pub(crate) const HUNG: u8 = SIGNAL + 6;
+
+/// The code of a program that ended by itself: its own, whatever it is. One that has no room is said, and is never 0.
+pub(crate) fn passed_on(pid: u32, status: ExitStatus) -> u8 {
+    let code = status.code().unwrap_or(0);
+    u8::try_from(code).unwrap_or_else(|_| {
+        complain(&format!("pid {pid} ended with the code {code:#x}"));
+        OTHER
+    })
+}
 
 /// The code for an error that is no outcome of a certain command.
 pub(crate) fn of(error: &Error) -> u8 {

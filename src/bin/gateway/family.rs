@@ -1,18 +1,19 @@
 //! The child and everything that it started: how all of it is reached, and how it is known that nothing is left.
 //!
 //! Linux: `gateway` adopts orphans, so that whatever PROGRAM started is found by the chain of parents, though it has
-//! another session, group or no descriptors. Elsewhere its process group is all that is known. The child stays unreaped
-//! until its group was signalled, so that its number is its own. Proven by `tests/descendants.rs`.
+//! another session, group or no descriptors. Windows: all of it is in a job object, which nothing leaves. Elsewhere its
+//! process group is all that is known. The child stays unreaped until its group was signalled, so that its number is its
+//! own. Proven by `tests/descendants.rs`, on Windows by `tests/windows_child.rs`.
 
-use std::process::ExitStatus;
+use std::{
+    io::{self, ErrorKind},
+    process::ExitStatus,
+};
 
 use incumbent::{
     platform_for_gateway::{self as platform, Descendant},
     text,
 };
-
-/// SIGKILL has this number everywhere.
-const KILL: i32 = 9;
 
 /// The child and everything that it started.
 #[derive(Debug)]
@@ -47,22 +48,27 @@ impl Family {
     }
 
     /// Sends a signal to the child alone.
-    pub(crate) fn tell(&self, signal: i32) {
-        if !self.is_reaped {
-            let _ = platform::signal_child(self.child, signal);
-        }
+    pub(crate) fn tell(&self, signal: i32) -> io::Result<()> {
+        if self.is_reaped { Ok(()) } else { platform::signal_child(self.child, signal) }
     }
 
     /// Sends a signal to the child and what is with it, and lets those go on that are stopped.
-    pub(crate) fn signal(&self, signal: i32) {
-        for signal in [signal, platform::CONTINUE] {
-            if self.has_group() {
-                let _ = platform::signal_group(self.child, signal);
-            } else {
-                self.tell(signal);
-                self.each_other().iter().for_each(|other| drop(other.signal(signal)));
-            }
+    ///
+    /// # Errors
+    /// The system has no way to tell them anything (Windows, without a console).
+    pub(crate) fn signal(&self, signal: i32) -> io::Result<()> {
+        let told = self.send(signal);
+        let _ = self.send(platform::CONTINUE);
+        // Whatever else goes wrong, the grace says what comes of it.
+        told.or_else(|error| if error.kind() == ErrorKind::Unsupported { Err(error) } else { Ok(()) })
+    }
+
+    fn send(&self, signal: i32) -> io::Result<()> {
+        if self.has_group() {
+            return platform::signal_group(self.child, signal);
         }
+        let told = self.tell(signal);
+        self.each_other().iter().map(|other| other.signal(signal)).fold(told, Result::and)
     }
 
     /// Stops or continues the child's group, for the job control of a terminal that it does not read from.
@@ -75,17 +81,18 @@ impl Family {
     /// Kills all of it.
     pub(crate) fn kill(&self) {
         if self.has_group() {
-            let _ = platform::signal_group(self.child, KILL);
+            let _ = platform::signal_group(self.child, platform::KILL);
         }
-        self.tell(KILL);
+        let _ = self.tell(platform::KILL);
         platform::kill_children(&self.strangers);
-        self.each_other().iter().for_each(|other| drop(other.signal(KILL)));
+        self.each_other().iter().for_each(|other| drop(other.signal(platform::KILL)));
     }
 
     /// Whether the child's group is its own, and nobody else is in it: at a terminal all of the job is.
     fn has_group(&self) -> bool {
         let in_it = |pid: &u32| platform::is_in_group(*pid, self.child);
-        self.own_group && !self.is_reaped && !self.strangers.iter().any(in_it)
+        let is_its = platform::KEEPS_NUMBERS || !self.is_reaped;
+        self.own_group && is_its && !self.strangers.iter().any(in_it)
     }
 
     fn each_other(&self) -> Vec<Descendant> {
@@ -130,6 +137,15 @@ impl Family {
         let left = self.each_other();
         let _ = platform::reap_others(None); // those that ended while it was looked at
         left
+    }
+}
+
+impl Drop for Family {
+    /// What is spared lives on without us.
+    fn drop(&mut self) {
+        if !self.strangers.is_empty() {
+            platform::leave_the_rest();
+        }
     }
 }
 

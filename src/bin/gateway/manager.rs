@@ -15,9 +15,11 @@ use std::{
     time::Duration,
 };
 
-use incumbent::{platform_for_gateway as platform, text};
+use incumbent::{
+    platform_for_gateway::{self as platform, Teller},
+    text,
+};
 use tokio::{
-    net::UnixDatagram,
     sync::Notify as Wake,
     time::{Interval, MissedTickBehavior, interval, timeout},
 };
@@ -37,7 +39,7 @@ pub(crate) struct Manager(Option<Arc<Line>>);
 #[derive(Debug)]
 struct Line {
     address: OsString,
-    socket: UnixDatagram,
+    teller: Teller,
     words: Mutex<Words>,
     /// It did not take what was to be told.
     blocked: Wake,
@@ -130,8 +132,8 @@ impl Manager {
 
 impl Line {
     fn to(address: OsString) -> io::Result<Self> {
-        let socket = UnixDatagram::from_std(platform::connect_datagrams(&address)?)?;
-        Ok(Self { address, socket, words: Mutex::default(), blocked: Wake::new() })
+        let teller = Teller::to(&address)?;
+        Ok(Self { address, teller, words: Mutex::default(), blocked: Wake::new() })
     }
 
     fn words(&self) -> MutexGuard<'_, Words> {
@@ -145,22 +147,32 @@ impl Line {
         if said.is_empty() || words.is_broken {
             return true;
         }
-        match self.socket.try_send(said.as_bytes()) {
+        match self.teller.try_tell(said.as_bytes()) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
             Err(error) => {
                 words.is_broken = true;
                 cannot_tell(&self.address, &error);
             }
-            Ok(_) => {}
+            Ok(()) => {}
         }
         words.told = words.now.clone();
         words.more_time = None;
         true
     }
 
+    /// Tells that the loop runs.
+    async fn lives(&self) {
+        while matches!(self.teller.try_tell(b"WATCHDOG=1"), Err(error) if error.kind() == ErrorKind::WouldBlock)
+        {
+            if self.teller.writable().await.is_err() {
+                return;
+            }
+        }
+    }
+
     async fn delivered(&self) {
         while !self.deliver() {
-            if self.socket.writable().await.is_err() {
+            if self.teller.writable().await.is_err() {
                 return;
             }
         }
@@ -202,7 +214,7 @@ async fn attend(line: Arc<Line>, every: Option<Duration>) {
     }
     loop {
         tokio::select! {
-            () = tick(&mut ping) => drop(line.socket.send(b"WATCHDOG=1").await),
+            () = tick(&mut ping) => line.lives().await,
             () = line.blocked.notified() => line.delivered().await,
         }
     }
@@ -226,7 +238,7 @@ fn watchdog() -> Option<Duration> {
 
 fn cannot_tell(address: &OsStr, error: &io::Error) {
     let why = match error.kind() {
-        ErrorKind::InvalidInput => "that is neither an absolute path nor an abstract name".to_owned(),
+        ErrorKind::InvalidInput => platform::NO_ADDRESS.to_owned(),
         _ => text::system_words(error),
     };
     complain(&format!(

@@ -13,7 +13,11 @@ use serde::Serialize;
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    background, base64, exit, holders::Holders, manager::Manager, output::complain, signals::Signals,
+    background, base64, exit,
+    holders::Holders,
+    manager::Manager,
+    output::complain,
+    signals::{Signals, next_stop},
     words::say_error,
 };
 
@@ -89,7 +93,7 @@ pub(crate) async fn take(
     let grace = loop {
         tokio::select! {
             biased;
-            () = signals.next_stop() => {
+            () = next_stop(signals) => {
                 manager.stopping(None);
                 break grace;
             }

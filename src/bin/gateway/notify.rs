@@ -6,18 +6,9 @@
 //! so that a flood of them keeps nothing else waiting. What another user sends, or what is too long, is left out with a
 //! warning in the log. Proven by `tests/notify.rs`.
 
-use std::{
-    future::poll_fn,
-    io::{self, ErrorKind},
-    path::Path,
-    task::Poll,
-};
+use std::{future::poll_fn, io::ErrorKind, path::Path, task::Poll};
 
-use incumbent::{
-    Error, Instance, NotifyPath,
-    platform_for_gateway::{Datagram, receive_datagram},
-};
-use tokio::{io::Interest, net::UnixDatagram};
+use incumbent::{Error, Instance, NotifyPath, platform_for_gateway::Inbox};
 
 use crate::{
     args::Run,
@@ -32,7 +23,7 @@ const AT_ONCE: usize = 64;
 
 #[derive(Debug)]
 struct Socket {
-    socket: UnixDatagram,
+    inbox: Inbox,
     at: NotifyPath,
 }
 
@@ -69,7 +60,7 @@ impl Notify {
     /// Waits until something can be taken. Cancel safe.
     pub(crate) async fn readable(&self) {
         poll_fn(|context| {
-            let is_ready = |socket: &Socket| !matches!(socket.socket.poll_recv_ready(context), Poll::Pending);
+            let is_ready = |socket: &Socket| socket.inbox.poll_arrived(context).is_ready();
             // Every one is asked, so that every one wakes.
             if self.sockets.iter().map(is_ready).fold(false, |any, one| any | one) {
                 Poll::Ready(())
@@ -86,7 +77,7 @@ impl Notify {
         let mut buffer = [0; LONGEST];
         for socket in &self.sockets {
             for _ in 0..AT_ONCE {
-                match socket.receive(&mut buffer) {
+                match socket.inbox.receive(&mut buffer) {
                     Ok(datagram) if datagram.is_cut => {
                         tracing::warn!(
                             "a datagram of more than {LONGEST} bytes came from the child: ignored"
@@ -138,20 +129,9 @@ impl Notify {
 impl Socket {
     fn bind(instance: &Instance) -> Result<Self, Error> {
         let (socket, at) = NotifyPath::bind(instance)?;
-        match UnixDatagram::from_std(socket) {
-            Ok(socket) => Ok(Self { socket, at }),
+        match Inbox::new(socket) {
+            Ok(inbox) => Ok(Self { inbox, at }),
             Err(source) => Err(Error::Io { doing: "listen at", path: at.path().to_owned(), source }),
-        }
-    }
-
-    /// Asks the system first: the runtime may not know yet that something is there. And then through the runtime, which
-    /// learns so that nothing is there, and waits.
-    fn receive(&self, into: &mut [u8]) -> io::Result<Datagram> {
-        match receive_datagram(&self.socket, into) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.socket.try_io(Interest::READABLE, || receive_datagram(&self.socket, into))
-            }
-            received => received,
         }
     }
 }

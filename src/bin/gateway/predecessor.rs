@@ -13,7 +13,7 @@ use crate::{
     exit,
     holders::Holders,
     output::complain,
-    signals::Signals,
+    signals::{Signals, next_stop},
     spinner::Spinner,
     words::{about_leftovers, hint_lines, say_error},
 };
@@ -47,7 +47,7 @@ async fn gone_of(
     let lock = loop {
         tokio::select! {
             biased;
-            () = signals.next_stop() => {
+            () = next_stop(signals) => {
                 let left = if said { ", and what was left behind may still run" } else { "" };
                 complain(&format!("stopping{left}"));
                 return Err(exit::OK);

@@ -10,8 +10,7 @@
 use std::{
     ffi::OsString,
     io::{self, ErrorKind},
-    os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, is_separator},
     process::{Child, Command, Stdio},
 };
 
@@ -47,16 +46,13 @@ pub(crate) fn start(
     command.env_remove(background::VARIABLE);
     told.tell_how(&mut command);
     if how.own_group {
-        command.process_group(0);
+        platform::in_own_group(&mut command);
     }
     if how.takes_messages {
         command.stdin(Stdio::piped());
     }
     platform::die_with_parent(&mut command);
-    for lock in locks {
-        lock.pass_to(&mut command);
-    }
-    command.spawn()
+    ChildLock::spawn(locks, &mut command)
 }
 
 /// Whether a service manager has set this variable for `gateway` itself: sockets, readiness and watchdog of `sd_notify(3)`,
@@ -72,7 +68,7 @@ fn is_managers(name: &OsString) -> bool {
 pub(crate) fn cannot_start(program: &OsString, refused: &io::Error) -> u8 {
     let shown = text::quoted(program);
     // A script whose interpreter is missing is there, and can't be run.
-    let is_there = program.to_string_lossy().contains('/') && Path::new(program).exists();
+    let is_there = program.to_string_lossy().contains(is_separator) && Path::new(program).exists();
     if refused.kind() == ErrorKind::NotFound && !is_there {
         say_error(&format!("cannot find the program {shown}"));
         return exit::NOT_FOUND;

@@ -24,7 +24,7 @@ use crate::{
     exit,
     holders::Holders,
     output::complain,
-    signals::Signals,
+    signals::{Signals, next_stop},
     spinner::Spinner,
     times::{self, rounded},
     words::{self, say_error},
@@ -155,7 +155,7 @@ pub(crate) async fn pause(
     }
     tokio::select! {
         biased;
-        () = signals.next_stop() => Some(exit::OK),
+        () = next_stop(signals) => Some(exit::OK),
         _ = holders.stop_requested() => Some(exit::OK),
         () = holders.deposed() => {
             say_error("another process holds the instance now");

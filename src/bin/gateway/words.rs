@@ -6,7 +6,7 @@
 
 use std::{
     io::ErrorKind,
-    path::{Path, absolute},
+    path::{Path, absolute, is_separator},
 };
 
 use incumbent::{
@@ -112,7 +112,7 @@ pub(crate) fn command_line(which: &Which, command: &str) -> String {
 
 /// `gateway`, or the path that was typed: what is not in `PATH` is found by its path only.
 pub(crate) fn this_program() -> String {
-    let typed = std::env::args_os().next().filter(|typed| typed.to_string_lossy().contains('/'));
+    let typed = std::env::args_os().next().filter(|typed| typed.to_string_lossy().contains(is_separator));
     let path = typed.and_then(|typed| absolute(typed).ok());
     path.map_or_else(|| "gateway".to_owned(), |path| shell(&path))
 }

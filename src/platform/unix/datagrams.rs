@@ -32,21 +32,25 @@ pub struct Datagram {
     pub uid: Option<u32>,
 }
 
+/// A socket that takes datagrams.
+#[derive(Debug)]
+pub struct Datagrams(pub UnixDatagram);
+
 fn new_socket() -> io::Result<OwnedFd> {
     make_socket(|flags| socket(AddressFamily::Unix, SockType::Datagram, flags, None))
 }
 
 /// Binds a socket that does not block, which its user alone can send to. The path must be free.
-pub(crate) fn bind_datagrams(path: &Path) -> io::Result<UnixDatagram> {
+pub(crate) fn bind_datagrams(path: &Path, _: u32) -> io::Result<Datagrams> {
     let made = new_socket()?;
     bind_privately(&made, &Address::Path(path.to_owned()))?;
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_socket_passcred(&made, true)?;
-    Ok(made.into())
+    Ok(Datagrams(made.into()))
 }
 
 /// Connects to where a service manager is told something: an absolute path or, on Linux, `@` and an abstract name
-/// (`sd_notify(3)`, `$NOTIFY_SOCKET`). The socket does not block.
+/// (`sd_notify(3)`, `$NOTIFY_SOCKET`); the socket does not block.
 ///
 /// # Errors
 /// As `connect(2)`; `InvalidInput` for any other address.

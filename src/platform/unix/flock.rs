@@ -1,4 +1,5 @@
-//! `flock(2)` on a whole file: tried, never waited for, and left to whoever inherits the descriptor.
+//! What a child and all that it starts keep, on Unix: `flock(2)` on a whole file, tried, never waited for, and left to
+//! whoever inherits the descriptor.
 //!
 //! It belongs to the open file description, so that it lasts until the last copy of the descriptor is closed, in
 //! whatever process. What that is good for is said in `child_lock.rs`.
@@ -10,7 +11,7 @@ use std::{
         fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::process::CommandExt as _,
     },
-    process::Command,
+    process::{Child, Command},
     sync::Arc,
 };
 
@@ -24,10 +25,58 @@ use super::{
     files::{FileId, id_of},
     owned::Owned,
 };
+use crate::{platform::process::inherited_with_flock, process::Signal};
+
+pub(crate) use crate::platform::process::{
+    flock_keepers as keepers, keeps_flock as keeps, signal_with_group as signal,
+};
 
 /// Where the copy for a child goes: far from the numbers that shells and programs choose, as far as the limit of
 /// descriptors allows.
 const NUMBERS: [RawFd; 4] = [1000, 200, 50, 10];
+
+/// A file whose lock is shared with whoever is started with it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    file: Arc<Owned<File>>,
+    id: FileId,
+}
+
+impl Kept {
+    /// Takes the file, which must be the only descriptor of it that is this process's own.
+    pub(crate) fn new(file: File, id: FileId) -> io::Result<Self> {
+        Ok(Self { file: Arc::new(Owned::new(file)?), id })
+    }
+
+    /// Tells whether nobody keeps it; then nobody can until this is dropped. What this process itself inherited from an
+    /// earlier child is closed first.
+    pub(crate) fn is_free(&mut self) -> io::Result<bool> {
+        if try_flock(self.file.peek())? {
+            return Ok(true);
+        }
+        let closed = close_inherited(&inherited_with_flock(self.id), self.id, self.file.peek());
+        Ok(closed > 0 && try_flock(self.file.peek())?)
+    }
+
+    /// From now on those who are started with it keep it, too. `false`: somebody took it in between, and it is lost.
+    pub(crate) fn share(&mut self) -> io::Result<bool> {
+        share_flock(self.file.peek())
+    }
+}
+
+/// Starts a program that keeps these, and so does all that it starts: each a descriptor without close-on-exec, with a
+/// high number.
+///
+/// It is not started when one of them was dropped before, or no descriptor is left for it.
+pub(crate) fn spawn<'a>(kept: impl Iterator<Item = &'a Kept>, command: &mut Command) -> io::Result<Child> {
+    kept.for_each(|kept| leave_to(command, &kept.file));
+    command.spawn()
+}
+
+/// Tells whether there is a signal of this number.
+pub(crate) fn is_signal(number: i32) -> io::Result<()> {
+    super::to_signal(Signal::Number(number)).map(drop)
+}
 
 /// Tries to lock it exclusively; `false`: somebody else has it. What is held already stays held.
 pub(crate) fn try_flock(file: &File) -> io::Result<bool> {
@@ -37,7 +86,7 @@ pub(crate) fn try_flock(file: &File) -> io::Result<bool> {
 /// Makes an exclusive lock a shared one; `false`: somebody took it in between, and it is lost.
 ///
 /// flock(2): "the existing lock is first removed, and then a new lock is established".
-pub(crate) fn share_flock(file: &File) -> io::Result<bool> {
+fn share_flock(file: &File) -> io::Result<bool> {
     taken(flock(file, FlockOperation::NonBlockingLockShared))
 }
 
@@ -52,7 +101,7 @@ fn taken(answer: rustix::io::Result<()>) -> io::Result<bool> {
 /// Closes those of these numbers that are descriptors of this file, except for `ours`; says how many.
 ///
 /// They must be nobody's in this process: inherited, and unknown to whatever runs in it.
-pub(crate) fn close_inherited(numbers: &[RawFd], id: FileId, ours: &File) -> usize {
+fn close_inherited(numbers: &[RawFd], id: FileId, ours: &File) -> usize {
     let is_it = |number: RawFd| {
         // SAFETY: borrowed for one `fstat`, which fails if the number is not open.
         let now = || id_of(unsafe { BorrowedFd::borrow_raw(number) });
@@ -63,10 +112,8 @@ pub(crate) fn close_inherited(numbers: &[RawFd], id: FileId, ours: &File) -> usi
     inherited.map(|&number| drop(unsafe { OwnedFd::from_raw_fd(number) })).count()
 }
 
-/// Lets the program that is started keep the lock: it inherits a copy of the descriptor, under a high number.
-///
-/// It is not started when the lock was dropped before, or no descriptor is left.
-pub(crate) fn leave_to(command: &mut Command, lock: &Arc<Owned<File>>) {
+/// Lets the program that is started inherit a copy of the descriptor, under a high number.
+fn leave_to(command: &mut Command, lock: &Arc<Owned<File>>) {
     let lock = Arc::downgrade(lock);
     let copy = move || {
         let lock = lock.upgrade().filter(|lock| lock.is_intact());
@@ -96,12 +143,11 @@ mod tests {
     fn the_lock_lasts_as_long_as_a_child_that_was_left_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let open = || File::options().write(true).open(file.path()).unwrap();
-        let lock = Arc::new(Owned::new(open()).unwrap());
-        assert!(try_flock(lock.peek()).unwrap() && share_flock(lock.peek()).unwrap());
+        let mut kept = Kept::new(open(), id_of(file.as_file()).unwrap()).unwrap();
+        assert!(kept.is_free().unwrap() && kept.share().unwrap());
         let mut command = Command::new("cat");
-        leave_to(command.stdin(Stdio::piped()), &lock);
-        let mut child = command.spawn().unwrap();
-        drop(lock);
+        let mut child = spawn([&kept].into_iter(), command.stdin(Stdio::piped())).unwrap();
+        drop(kept);
         assert!(!try_flock(&open()).unwrap());
         drop(child.stdin.take());
         child.wait().unwrap();

@@ -20,9 +20,17 @@ use rustix::{
 };
 
 pub use super::{
-    datagrams::{Datagram, connect_datagrams, receive_datagram},
+    datagrams::{Datagram, Datagrams, connect_datagrams, receive_datagram},
     detached,
 };
+#[cfg(feature = "cli")]
+pub use super::{
+    inbox::{Inbox, Teller},
+    signals,
+};
+
+/// What is said of an address at which no service manager can be told anything.
+pub const NO_ADDRESS: &str = "that is neither an absolute path nor an abstract name";
 
 /// Microseconds on the clock that systemd reads too: `CLOCK_MONOTONIC` (`sd_notify(3)`, `MONOTONIC_USEC`).
 #[must_use]
@@ -58,6 +66,12 @@ pub fn die_with_parent(command: &mut Command) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = command;
+}
+
+/// Has the program lead a process group of its own.
+pub fn in_own_group(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    command.process_group(0);
 }
 
 /// The user that a file or directory belongs to; none: it cannot be looked at.
@@ -96,8 +110,24 @@ pub fn has_descriptors_left(count: usize) -> io::Result<()> {
     opened.map(drop)
 }
 
+/// What asks a program to stop, unless the user says otherwise, as [`signal_number`] reads it.
+pub const DEFAULT_STOP_SIGNAL: &str = "TERM";
+
+/// What `--help` says of it.
+pub const STOP_SIGNAL_HELP: &str =
+    "The signal that asks PROGRAM to stop, by name or number (`TERM`, `INT`, `QUIT`)";
+
+/// What it can be.
+pub const STOP_SIGNALS: &str = "TERM, INT, QUIT, HUP, USR1, KILL or another name or number of `kill -l`";
+
+/// The signal that ends a program at once.
+pub const KILL: i32 = libc::SIGKILL;
+
 /// The signal that ends a program with a core.
 pub const ABORT: i32 = libc::SIGABRT;
+
+/// Whether the number of a child that was waited for stays its own, as long as this process knows it.
+pub const KEEPS_NUMBERS: bool = false;
 
 /// The signal that lets a stopped process go on.
 pub const CONTINUE: i32 = libc::SIGCONT;
@@ -153,8 +183,8 @@ pub fn is_ignored(signal: i32) -> bool {
 }
 
 pub use super::children::{
-    Descendant, adopt_orphans, descendants, end_of, is_at_its_terminal, kill_children, reap, reap_others,
-    signal_group, signal_number, stop_oneself,
+    Descendant, adopt_orphans, descendants, end_of, is_at_its_terminal, kill_children, leave_the_rest, reap,
+    reap_others, signal_group, signal_number, stop_oneself,
 };
 
 static INTERRUPTED_AT_TERMINAL: AtomicBool = AtomicBool::new(false);

@@ -106,49 +106,10 @@ pub(crate) fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
-/// What only a Unix can plant in a test's directory.
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-pub(crate) mod testing {
-    use std::ffi::OsString;
-    use std::fs;
-    use std::os::unix::ffi::OsStringExt;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::os::unix::net::UnixListener;
-    use std::path::{Path, PathBuf};
-
-    /// Everything that is not a regular file, each with the words for it; the link leads to `victim`.
-    pub(crate) fn strange_files(dir: &Path, victim: &Path) -> Vec<(PathBuf, &'static str)> {
-        let at = |name: &str| dir.join(name);
-        fs::create_dir(at("directory")).unwrap();
-        symlink(victim, at("link")).unwrap();
-        symlink(dir.join("nothing"), at("dangling")).unwrap();
-        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        drop(UnixListener::bind(at("socket")).unwrap());
-        vec![
-            (at("directory"), "a directory"),
-            (at("link"), "a symbolic link"),
-            (at("dangling"), "a symbolic link"),
-            (at("fifo"), "a FIFO"),
-            (at("socket"), "a socket"),
-        ]
-    }
-
-    /// Takes every permission away; says whether that keeps this user out (it does not keep root out).
-    pub(crate) fn make_unreadable(path: &Path) -> bool {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
-        fs::File::open(path).is_err()
-    }
-
-    /// A path that is not UTF-8.
-    pub(crate) fn path_not_utf8() -> PathBuf {
-        PathBuf::from(OsString::from_vec(b"/srv/caf\xe9".to_vec()))
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::testing;
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::mpsc;

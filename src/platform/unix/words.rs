@@ -48,3 +48,15 @@ pub(crate) fn user_words(uid: u32, name: Option<&str>) -> String {
 pub(crate) fn user_number(uid: u32) -> Option<u32> {
     Some(uid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_in_single_quotes() {
+        assert_eq!(quoted("/bin/gateway"), "/bin/gateway");
+        assert_eq!(quoted("it's; ls"), r"'it'\''s; ls'");
+        assert_eq!(quoted(""), "''");
+    }
+}

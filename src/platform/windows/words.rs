@@ -56,3 +56,15 @@ pub(crate) fn user_words(_: u32, name: Option<&str>) -> String {
 pub(crate) fn user_number(_: u32) -> Option<u32> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_in_double_quotes() {
+        assert_eq!(quoted(r"C:\bin\gateway.exe"), r"C:\bin\gateway.exe");
+        assert_eq!(quoted("it's; ls"), "\"it's; ls\"");
+        assert_eq!(quoted(""), "\"\"");
+    }
+}

@@ -1,71 +1,9 @@
 //! Real processes: ended, spared, refused.
 use super::*;
-use nix::sys::signal::{Signal as Unix, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use crate::platform::testing::{ASKED_FIRST, End, Subject};
 use std::cell::Cell;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
 
 const LONG: Duration = Duration::from_secs(20);
-
-/// A process that is ended and reaped with its test, whatever happens.
-struct Guarded(Child);
-
-impl Guarded {
-    fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// Ends as soon as it is asked to.
-    fn sleep() -> Self {
-        Self::start(Command::new("sleep").arg("1000"))
-    }
-
-    /// Doesn't end when it is asked to; has said that it won't.
-    fn stubborn() -> Self {
-        let mut process =
-            Self::start(Command::new("sh").args(["-c", "trap '' TERM; echo deaf; exec sleep 1000"]));
-        let mut line = String::new();
-        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "deaf\n");
-        process
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    fn raw(&self) -> Pid {
-        Pid::from_raw(self.pid().try_into().unwrap())
-    }
-
-    fn stop(&self) {
-        kill(self.raw(), Unix::SIGSTOP).unwrap();
-        let status = waitpid(self.raw(), Some(WaitPidFlag::WUNTRACED)).unwrap();
-        assert_eq!(status, WaitStatus::Stopped(self.raw(), Unix::SIGSTOP));
-    }
-
-    /// What it died of.
-    fn died_of(&mut self) -> Option<i32> {
-        self.0.wait().unwrap().signal()
-    }
-
-    /// Whether nothing ends it: neither has it, nor will anything that was already sent.
-    fn is_untouched(&mut self) -> bool {
-        // One that was sent before this would be the cause of death: of several that wait, the one with the lowest number comes first.
-        kill(self.raw(), Unix::SIGVTALRM).unwrap();
-        self.died_of() == Some(Unix::SIGVTALRM as i32)
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Answers that the kernel gives one after another, the last one for ever.
 fn answers<const N: usize>(all: [LockOwner; N]) -> impl Fn() -> io::Result<LockOwner> {
@@ -87,28 +25,31 @@ fn assert_refused(outcome: &Forced, because: &str) {
 }
 
 #[test]
-fn a_stopped_owner_is_ended_without_being_killed() {
-    let mut process = Guarded::sleep();
-    process.stop();
+fn a_stopped_owner_is_ended_without_being_killed_where_it_can_be_asked() {
+    let mut process = Subject::idle();
+    process.suspend();
     let owner = answers([LockOwner::Pid(process.pid())]);
     assert_eq!(force_end(owner, shown, LONG, LONG).unwrap(), Forced::Ended);
-    assert_eq!(process.died_of(), Some(Unix::SIGTERM as i32));
+    assert_eq!(process.reap(), ASKED_FIRST);
 }
 
 #[test]
 fn an_owner_that_does_not_listen_is_killed_after_the_grace() {
-    let mut process = Guarded::stubborn();
+    let mut process = Subject::stubborn();
     let owner = answers([LockOwner::Pid(process.pid())]);
     let began = Instant::now();
     let grace = Duration::from_millis(30);
     assert_eq!(force_end(owner, shown, grace, LONG).unwrap(), Forced::Ended);
-    assert!(began.elapsed() >= grace);
-    assert_eq!(process.died_of(), Some(Unix::SIGKILL as i32));
+    assert!(
+        began.elapsed() >= grace || ASKED_FIRST == End::Killed,
+        "there is no grace for who cannot be asked"
+    );
+    assert_eq!(process.reap(), End::Killed);
 }
 
 #[test]
 fn an_owner_that_let_go_of_the_lock_may_live() {
-    let mut process = Guarded::stubborn();
+    let mut process = Subject::stubborn();
     let pid = LockOwner::Pid(process.pid());
     let owner = answers([pid, pid, LockOwner::None]);
     assert_eq!(force_end(owner, shown, Duration::ZERO, LONG).unwrap(), Forced::Gone);
@@ -117,8 +58,8 @@ fn an_owner_that_let_go_of_the_lock_may_live() {
 
 #[test]
 fn an_owner_that_changes_is_not_signalled() {
-    let mut first = Guarded::sleep();
-    let mut second = Guarded::sleep();
+    let mut first = Subject::idle();
+    let mut second = Subject::idle();
     let owner = answers([LockOwner::Pid(first.pid()), LockOwner::Pid(second.pid())]);
     assert_refused(&force_end(owner, shown, LONG, LONG).unwrap(), "passed the lock on");
     let owner = answers([LockOwner::Pid(first.pid()), LockOwner::ElsewhereNamespace]);
@@ -131,7 +72,7 @@ fn an_owner_that_changes_is_not_signalled() {
 
 #[test]
 fn an_owner_that_does_not_show_the_lock_is_not_signalled() {
-    let mut process = Guarded::sleep();
+    let mut process = Subject::idle();
     let owner = answers([LockOwner::Pid(process.pid())]);
     assert_refused(&force_end(owner, |_| false, LONG, LONG).unwrap(), "does not show");
     assert!(process.is_untouched());
@@ -143,23 +84,22 @@ fn what_is_no_other_process_is_refused() {
     assert_refused(&force(LockOwner::Pid(0)), "not the pid");
     assert_refused(&force(LockOwner::Pid(u32::MAX)), "not the pid");
     assert_refused(&force(LockOwner::Pid(std::process::id())), "this very process");
-    assert_refused(&force(LockOwner::ElsewhereNamespace), "another pid namespace");
+    assert_refused(&force(LockOwner::ElsewhereNamespace), platform::UNNAMED_PROCESS);
     assert_eq!(force(LockOwner::None), Forced::Gone);
 
-    let mut ended = Guarded::start(&mut Command::new("true"));
-    ended.0.wait().unwrap();
+    let ended = Subject::ended();
     assert_refused(&force(LockOwner::Pid(ended.pid())), "no process");
 }
 
 #[test]
 fn an_owner_that_is_unreaped_has_ended() {
-    let mut process = Guarded::sleep();
-    process.0.kill().unwrap();
+    let mut process = Subject::idle();
+    process.kill();
     let handle = ProcessHandle::open(process.pid()).unwrap().unwrap();
     assert!(handle.wait_ended(after(LONG)));
     let owner = answers([LockOwner::Pid(process.pid())]);
     assert_eq!(force_end(owner, shown, LONG, LONG).unwrap(), Forced::Ended);
-    assert_eq!(process.died_of(), Some(Unix::SIGKILL as i32));
+    assert_eq!(process.reap(), End::Killed);
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! What the program `gateway` needs of the system to look after its child, and nobody else does: under the names of Unix.
+//!
+//! The child is in a job object that ends with `gateway` (`children.rs`), and is asked to stop by CTRL_BREAK
+//! (`console.rs`).
+
+use std::{
+    io,
+    os::windows::io::AsRawHandle as _,
+    path::Path,
+    process::{Command, ExitStatus},
+    time::{Duration, Instant},
+};
+
+use windows_sys::Win32::{
+    Foundation::STATUS_CONTROL_C_EXIT,
+    Storage::FileSystem::{FILE_TYPE_PIPE, GetFileType, WriteFile},
+    System::SystemInformation::GetTickCount64,
+};
+
+use super::console::{BREAK, INTERRUPT, TERMINATE};
+
+pub use super::{
+    children::{
+        Descendant, adopt_orphans, descendants, end_of, is_in_group, kill_children, leave_the_rest, reap,
+        reap_others, signal_child, signal_group,
+    },
+    datagrams::{Datagram, Datagrams},
+    detached,
+};
+#[cfg(feature = "cli")]
+pub use super::{
+    inbox::{Inbox, Teller},
+    signals,
+};
+
+/// What is said of an address at which no service manager can be told anything.
+pub const NO_ADDRESS: &str = r"that is no pipe (\\.\pipe\…)";
+
+/// Microseconds since the start of the system, on a clock that nobody sets.
+#[must_use]
+pub fn monotonic_us() -> u64 {
+    // SAFETY: it only tells a number.
+    unsafe { GetTickCount64() }.saturating_mul(1000)
+}
+
+/// Nothing is to be done: what a [`ChildLock`](crate::ChildLock) starts ends with this process.
+pub fn die_with_parent(_: &mut Command) {}
+
+/// Nothing is to be done: what a [`ChildLock`](crate::ChildLock) starts has a process group of its own.
+pub fn in_own_group(_: &mut Command) {}
+
+/// The user that a file or directory belongs to; none: it cannot be looked at.
+#[must_use]
+pub fn owner_of(path: &Path) -> Option<u32> {
+    super::files::behind(path).ok().flatten().map(|facts| facts.owner)
+}
+
+/// Tells whether this user may end a process of that one.
+#[must_use]
+pub fn may_signal(user: Option<u32>) -> bool {
+    super::process::may_signal(user)
+}
+
+/// Blocks until nobody can read what is written to the standard output any more; for ever, if it is no pipe.
+///
+/// A pipe tells only who writes: nothing is written, again and again.
+pub fn until_nobody_reads() {
+    const PAUSE: Duration = Duration::from_millis(250);
+    let out = io::stdout().as_raw_handle();
+    loop {
+        // SAFETY: the handle is asked what it is; no bytes are written, and none are read.
+        let is_read = unsafe {
+            GetFileType(out) != FILE_TYPE_PIPE
+                || WriteFile(out, std::ptr::null(), 0, std::ptr::null_mut(), std::ptr::null_mut()) != 0
+        };
+        if !is_read {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// As many as it likes.
+///
+/// # Errors
+/// None.
+#[allow(clippy::unnecessary_wraps)] // elsewhere there may be none left
+pub fn has_descriptors_left(_: usize) -> io::Result<()> {
+    Ok(())
+}
+
+/// What asks a program to stop, unless the user says otherwise, as [`signal_number`] reads it.
+pub const DEFAULT_STOP_SIGNAL: &str = "BREAK";
+
+/// What `--help` says of it.
+pub const STOP_SIGNAL_HELP: &str =
+    "What asks PROGRAM to stop: `BREAK` (CTRL_BREAK; `TERM` means the same), or `KILL`: it is ended at once";
+
+/// What it can be.
+pub const STOP_SIGNALS: &str = "BREAK (TERM means the same), or KILL, which ends PROGRAM at once";
+
+pub use super::console::KILL;
+
+/// What a program that is hung is asked with: there is nothing that would have it write a core.
+pub const ABORT: i32 = BREAK;
+
+/// Nothing is stopped here, so that nothing needs to go on.
+pub const CONTINUE: i32 = -1;
+
+/// Nothing suspends this program.
+pub const SUSPEND: i32 = -2;
+
+/// Whether the number of a child that was waited for stays its own, as long as this process has a handle of it.
+pub const KEEPS_NUMBERS: bool = true;
+
+/// How a program ended that did so at Ctrl-C or CTRL_BREAK: as by that signal. None: it exited with a code.
+#[must_use]
+pub fn signal_of(status: ExitStatus) -> Option<i32> {
+    (status.code() == Some(STATUS_CONTROL_C_EXIT)).then_some(INTERRUPT)
+}
+
+/// The name of what asks to stop.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    match signal {
+        KILL => "KILL".to_owned(),
+        INTERRUPT => "CTRL_C".to_owned(),
+        _ => "CTRL_BREAK".to_owned(),
+    }
+}
+
+/// The number of what asks to stop, by its name in any case.
+#[must_use]
+pub fn signal_number(text: &str) -> Option<i32> {
+    let name = text.to_ascii_uppercase();
+    match name.strip_prefix("SIG").unwrap_or(&name) {
+        "BREAK" | "CTRL_BREAK" => Some(BREAK),
+        "TERM" => Some(TERMINATE),
+        "KILL" => Some(KILL),
+        _ => None,
+    }
+}
+
+/// Nothing stops this process and lets it go on.
+pub fn stop_oneself() {}
+
+/// No terminal has job control here.
+#[must_use]
+pub fn is_at_its_terminal() -> bool {
+    false
+}
+
+/// Waits for a moment that may be far away.
+pub(super) fn far() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 86_400)
+}
