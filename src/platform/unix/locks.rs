@@ -31,7 +31,8 @@ pub(crate) fn who_has_open(_: &std::path::Path) -> Vec<u32> {
 fn byte(kind: Kind, offset: i64) -> libc::flock {
     // SAFETY: `flock` is a struct of integers (on FreeBSD with `l_sysid`), for which all zeros is a value.
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
-    #[allow(clippy::cast_possible_truncation)] // the constants are small; the field's type differs between systems
+    #[allow(clippy::cast_possible_truncation)]
+    // the constants are small; the field's type differs between systems
     {
         range.l_type = kind as _;
         range.l_whence = libc::SEEK_SET as _;
