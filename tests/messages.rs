@@ -41,7 +41,9 @@ fn a_message_is_one_json_line() {
     });
     assert_eq!(line, expected);
     assert_eq!(Path::new(line["cwd"].as_str().unwrap()).canonicalize().unwrap(), cwd);
-    assert_eq!(line["from"]["uid"], json!(incumbent::Process::this().uid));
+    // A user of Windows has no number.
+    let uid = incumbent::Process::this().uid.filter(|_| cfg!(unix));
+    assert_eq!(line["from"]["uid"], json!(uid));
 }
 
 #[test]
@@ -99,11 +101,12 @@ fn two_hundred_messages_arrive_once_each_and_in_order() {
 fn messages_sent_at_once_arrive_once_each() {
     let place = Place::new();
     let holder = place.hold(&["run"]);
+    let each = os::rounds(25);
     thread::scope(|scope| {
         for sender in 0..8 {
             let place = &place;
             scope.spawn(move || {
-                for number in 0..25 {
+                for number in 0..each {
                     assert_eq!(place.finish(&["send", &format!("{sender}/{number}")]).code(), 0);
                 }
             });
@@ -111,7 +114,7 @@ fn messages_sent_at_once_arrive_once_each() {
     });
     let mut last = [-1; 8];
     let mut seen = BTreeSet::new();
-    for _ in 0..200 {
+    for _ in 0..8 * each {
         let arg = printed(&holder)["args"][0].as_str().unwrap().to_owned();
         let (sender, number) = arg.split_once('/').unwrap();
         let (sender, number): (usize, i32) = (sender.parse().unwrap(), number.parse().unwrap());
@@ -191,7 +194,7 @@ fn a_reader_that_is_gone_is_told_to_the_sender_and_ends_nobody() {
     for _ in 0..2 {
         let sent = place.finish(&["send", "x"]);
         assert_eq!(sent.code(), 74);
-        assert_eq!(sent.stdout, "the message could not be printed: broken pipe\n");
+        assert!(sent.stdout.starts_with("the message could not be printed: "), "{sent:?}");
     }
     assert_eq!(place.finish(&["stop"]).code(), 0);
     assert_eq!(holder.end().code(), 0);
@@ -219,13 +222,14 @@ fn every_sender_is_answered_or_told_while_the_holder_is_replaced() {
     let place = Place::new();
     let mut holder = place.hold(&["run"]);
     let mut printed = String::new();
+    let each = os::rounds(20);
     let codes: Vec<(usize, i32)> = thread::scope(|scope| {
         let senders: Vec<_> = (0..10)
             .map(|sender| {
                 let place = &place;
                 scope.spawn(move || {
                     let send = |n: usize| (n, place.finish(&["send", &format!("n{n}")]));
-                    (sender * 20..sender * 20 + 20).map(send).collect::<Vec<_>>()
+                    (sender * each..(sender + 1) * each).map(send).collect::<Vec<_>>()
                 })
             })
             .collect();

@@ -12,7 +12,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::os;
@@ -161,6 +161,11 @@ impl Running {
         self.stderr.wait_for(start)
     }
 
+    /// The line on stderr that begins so, if it comes within this time.
+    pub(crate) fn says_within(&self, time: Duration, start: &str) -> Option<String> {
+        self.stderr.within(time, start)
+    }
+
     /// Waits for a line on stdout that begins so; others are skipped.
     pub(crate) fn prints(&self, start: &str) -> String {
         self.stdout.wait_for(start)
@@ -263,6 +268,17 @@ impl Lines {
                 Ok(line) if line.starts_with(start) => return line.trim_end().to_owned(),
                 Ok(line) => before.push_str(&line),
                 Err(why) => panic!("no line `{start}…` ({why}), only: {before}"),
+            }
+        }
+    }
+
+    fn within(&self, time: Duration, start: &str) -> Option<String> {
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).ok()?;
+            if line.starts_with(start) {
+                return Some(line.trim_end().to_owned());
             }
         }
     }

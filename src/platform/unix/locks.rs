@@ -14,6 +14,12 @@ use nix::{
 
 use crate::process::LockOwner;
 
+/// As fcntl's constants are typed: `c_int` on Linux, `c_short` on macOS and FreeBSD.
+#[cfg(target_os = "linux")]
+type Kind = libc::c_int;
+#[cfg(not(target_os = "linux"))]
+type Kind = libc::c_short;
+
 /// Whether the kernel tells who owns a lock. (Where it does, one that is not in this pid namespace is told without a number.)
 pub(crate) const NAMES_OWNERS: bool = true;
 
@@ -22,10 +28,11 @@ pub(crate) fn who_has_open(_: &std::path::Path) -> Vec<u32> {
     Vec::new()
 }
 
-fn byte(kind: libc::c_int, offset: i64) -> libc::flock {
+fn byte(kind: Kind, offset: i64) -> libc::flock {
     // SAFETY: `flock` is a struct of integers (on FreeBSD with `l_sysid`), for which all zeros is a value.
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
-    #[allow(clippy::cast_possible_truncation)] // the constants are small; their type differs between systems
+    #[allow(clippy::cast_possible_truncation)]
+    // the constants are small; the field's type differs between systems
     {
         range.l_type = kind as _;
         range.l_whence = libc::SEEK_SET as _;
@@ -39,7 +46,7 @@ fn byte(kind: libc::c_int, offset: i64) -> libc::flock {
 ///
 /// POSIX allows `EACCES` as well as `EAGAIN` for a lock that another process has.
 pub(crate) fn try_lock(file: &File, offset: i64) -> io::Result<bool> {
-    match fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_WRLCK as _, offset))) {
+    match fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_WRLCK, offset))) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno.into()),
@@ -48,7 +55,7 @@ pub(crate) fn try_lock(file: &File, offset: i64) -> io::Result<bool> {
 
 /// Lets go of the byte; nothing happens when it was not held.
 pub(crate) fn unlock(file: &File, offset: i64) -> io::Result<()> {
-    fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_UNLCK as _, offset)))?;
+    fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_UNLCK, offset)))?;
     Ok(())
 }
 
@@ -57,7 +64,7 @@ pub(crate) fn unlock(file: &File, offset: i64) -> io::Result<()> {
 /// On Linux it is asked as an open file description (`F_OFD_GETLK`, since 3.15), because that also names a lock of
 /// this process: one that another copy of the library in it took.
 pub(crate) fn owner(file: &File, offset: i64) -> io::Result<LockOwner> {
-    let mut range = byte(libc::F_WRLCK as _, offset);
+    let mut range = byte(libc::F_WRLCK, offset);
     #[cfg(target_os = "linux")]
     let asked = fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut range));
     #[cfg(not(target_os = "linux"))]

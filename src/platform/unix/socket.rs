@@ -221,6 +221,7 @@ impl Stream {
     }
 
     /// The process that listens here, held so that its number cannot be mistaken for another's.
+    #[cfg_attr(not(target_os = "linux"), allow(clippy::unused_self))] // only Linux gives a handle through the socket
     pub(crate) fn listening(&self, peer: Peer) -> Listening {
         #[cfg(target_os = "linux")]
         if let Ok(stream) = self.0.get() {

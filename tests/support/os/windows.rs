@@ -335,7 +335,8 @@ pub fn was_killed(status: ExitStatus) -> bool {
 
 /// Whether it ended because it was asked to, without a word of its own to that.
 pub fn was_terminated(status: ExitStatus) -> bool {
-    status.code().is_some_and(|code| code as u32 == CONTROL_C_EXIT)
+    // Wine ends it with 0.
+    status.code().is_some_and(|code| code as u32 == CONTROL_C_EXIT || (code == 0 && is_wine()))
 }
 
 fn at(byte: u64) -> OVERLAPPED {
