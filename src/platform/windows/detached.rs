@@ -24,9 +24,7 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Foundation::{
-        CloseHandle, ERROR_ACCESS_DENIED, GetHandleInformation, HANDLE_FLAG_INHERIT, SetHandleInformation,
-    },
+    Foundation::{CloseHandle, ERROR_ACCESS_DENIED, HANDLE_FLAG_INHERIT, SetHandleInformation},
     Storage::FileSystem::{FILE_TYPE_CHAR, FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType},
     System::{
         Console::{
@@ -43,7 +41,6 @@ use windows_sys::Win32::{
 
 use super::{
     for_gateway::far,
-    job,
     process::{ProcessHandle, times},
     wide::{code_of, succeeded},
 };
@@ -96,8 +93,11 @@ pub fn start(mut command: Command, variable: &str) -> io::Result<Started> {
     let flags = CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP;
     let (child, warning) = match command.creation_flags(flags | CREATE_BREAKAWAY_FROM_JOB).spawn() {
         Err(error) if code_of(&error) == Some(ERROR_ACCESS_DENIED) => {
-            let stays = "stays in the job of its caller, and ends with that: the job lets nobody leave";
-            (command.creation_flags(flags).spawn()?, job::ends_with_a_job().then_some(stays))
+            // Whether one of the jobs around ends what is in it is not told of all of them.
+            (
+                command.creation_flags(flags).spawn()?,
+                Some("stays in the job of its caller, and ends with that"),
+            )
         }
         started => (started?, None),
     };
@@ -116,27 +116,21 @@ fn pipe() -> io::Result<(File, OwnedHandle)> {
 
 /// Lets no program that is started from now on inherit a handle but the standard streams that it is given.
 ///
-/// Handles are multiples of four ("Kernel object handles"), given from the lowest on; how many there are is told.
+/// Handles are multiples of four, given from the lowest on; how many there are is told.
 fn pass_no_handles_on() {
     const MOST: usize = 1 << 18;
-    let mut count = 0;
-    // SAFETY: the pseudo handle of this process is always valid; what is no handle answers with an error.
-    unsafe {
-        GetProcessHandleCount(GetCurrentProcess(), &raw mut count);
-        for number in (4..MOST).step_by(4) {
-            let handle: RawHandle = ptr::without_provenance_mut(number);
-            let mut flags = 0;
-            if GetHandleInformation(handle, &raw mut flags) != 0 {
-                if flags & HANDLE_FLAG_INHERIT != 0 {
-                    SetHandleInformation(handle, HANDLE_FLAG_INHERIT, 0);
-                }
-                count = count.saturating_sub(1);
-            }
-            if count == 0 {
-                return;
-            }
-        }
+    let keep = |handle: RawHandle| {
+        // SAFETY: what is no handle answers with an error.
+        unsafe { SetHandleInformation(handle, HANDLE_FLAG_INHERIT, 0) != 0 }
+    };
+    for which in [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
+        keep(std_handle(which));
     }
+    let mut count = 0;
+    // SAFETY: the pseudo handle of this process is always valid, and the number is written to a variable that outlives it.
+    unsafe { GetProcessHandleCount(GetCurrentProcess(), &raw mut count) };
+    let handles = (4..MOST).step_by(4).map(ptr::without_provenance_mut);
+    let _ = handles.filter(|&handle| keep(handle)).nth(count as usize);
 }
 
 /// The way to who started this process and waits in the foreground.
