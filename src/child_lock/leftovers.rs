@@ -22,7 +22,7 @@ use crate::{
     child_lock::ChildLockOptions,
     error::{Error, StillThere},
     platform::{self, FileId, kept},
-    process::{Process, ProcessHandle, Signal},
+    process::{Process, ProcessHandle, ProcessState, Signal},
     record,
 };
 
@@ -90,6 +90,11 @@ impl Leftover {
         let Some(process) = Process::of(pid)? else { return Ok(None) };
         let is_it = kept::keeps(pid, id) && !handle.has_ended();
         Ok(is_it.then(|| Self::new(process, handle, false)))
+    }
+
+    fn is_ending(&self) -> bool {
+        let now = Process::of(self.process.pid).ok().flatten();
+        now.is_some_and(|now| now.state == ProcessState::Ending)
     }
 
     fn counts(&self) -> bool {
@@ -171,7 +176,8 @@ impl<'a> Leftovers<'a> {
         // After the look: the number of one that lives still was its own all the time.
         self.known.retain(|known| !known.handle.has_ended());
         for known in &mut self.known {
-            known.keeps = keepers.contains(&known.process.pid);
+            // One that is ending closes its descriptors a moment before its end is told.
+            known.keeps = keepers.contains(&known.process.pid) || known.is_ending();
         }
         for pid in keepers {
             if self.known.iter().all(|known| known.process.pid != pid) {

@@ -41,7 +41,6 @@ use windows_sys::Win32::{
 
 use super::{
     for_gateway::far,
-    job,
     process::{ProcessHandle, times},
     wide::{code_of, succeeded},
 };
@@ -94,8 +93,11 @@ pub fn start(mut command: Command, variable: &str) -> io::Result<Started> {
     let flags = CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP;
     let (child, warning) = match command.creation_flags(flags | CREATE_BREAKAWAY_FROM_JOB).spawn() {
         Err(error) if code_of(&error) == Some(ERROR_ACCESS_DENIED) => {
-            let stays = "stays in the job of its caller, and ends with that: the job lets nobody leave";
-            (command.creation_flags(flags).spawn()?, job::ends_with_a_job().then_some(stays))
+            // Whether one of the jobs around ends what is in it is not told of all of them.
+            (
+                command.creation_flags(flags).spawn()?,
+                Some("stays in the job of its caller, and ends with that"),
+            )
         }
         started => (started?, None),
     };

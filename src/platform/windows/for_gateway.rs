@@ -17,7 +17,10 @@ use windows_sys::Win32::{
     System::SystemInformation::GetTickCount64,
 };
 
-use super::console::{BREAK, INTERRUPT, TERMINATE};
+use super::{
+    console::{BREAK, INTERRUPT, TERMINATE},
+    process::KILLED,
+};
 
 pub use super::{
     children::{
@@ -113,10 +116,15 @@ pub const SUSPEND: i32 = -2;
 /// Whether the number of a child that was waited for stays its own, as long as this process has a handle of it.
 pub const KEEPS_NUMBERS: bool = true;
 
-/// How a program ended that did so at Ctrl-C or CTRL_BREAK: as by that signal. None: it exited with a code.
+/// How a program ended that did so at Ctrl-C or `CTRL_BREAK`, or was killed by one like us: as by that signal. None: it exited
+/// with a code, as far as the system tells.
 #[must_use]
 pub fn signal_of(status: ExitStatus) -> Option<i32> {
-    (status.code() == Some(STATUS_CONTROL_C_EXIT)).then_some(INTERRUPT)
+    match status.code() {
+        Some(STATUS_CONTROL_C_EXIT) => Some(INTERRUPT),
+        Some(code) if code.cast_unsigned() == KILLED => Some(KILL),
+        _ => None,
+    }
 }
 
 /// The name of what asks to stop.

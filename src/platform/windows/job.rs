@@ -156,23 +156,6 @@ fn pids_in(job: RawHandle) -> io::Result<Vec<u32>> {
     }
 }
 
-/// Whether this process is in a job that ends it together with others.
-pub(super) fn ends_with_a_job() -> bool {
-    let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
-    let size = u32::try_from(size_of_val(&limits)).unwrap_or(0);
-    // SAFETY: without a handle it is asked about the job that this process is in; the struct is as long as is said.
-    let told = unsafe {
-        QueryInformationJobObject(
-            ptr::null_mut(),
-            JobObjectExtendedLimitInformation,
-            (&raw mut limits).cast(),
-            size,
-            ptr::null_mut(),
-        )
-    };
-    told != 0 && limits.BasicLimitInformation.LimitFlags & JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE != 0
-}
-
 /// # Safety
 /// It is a handle of ours, or null after a call that failed.
 unsafe fn owned(handle: RawHandle) -> io::Result<OwnedHandle> {
