@@ -123,6 +123,7 @@ fn milliseconds(time: Duration) -> u32 {
 }
 
 impl Stream {
+    #[allow(clippy::unnecessary_wraps, reason = "as a socket's")]
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { pipe: self.pipe.clone(), at_most: self.at_most })
     }
