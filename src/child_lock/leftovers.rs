@@ -22,7 +22,7 @@ use crate::{
     child_lock::ChildLockOptions,
     error::{Error, StillThere},
     platform::{self, FileId, kept},
-    process::{Process, ProcessHandle, Signal},
+    process::{Process, ProcessHandle, ProcessState, Signal},
     record,
 };
 
@@ -43,8 +43,6 @@ pub(super) struct Leftovers<'a> {
     known: Vec<Leftover>,
     pause: Duration,
     shown: Option<Vec<u32>>,
-    /// Nobody was found at the last look: one that is ending has closed its descriptors a moment before it has ended.
-    was_unseen: bool,
     has_killed: bool,
 }
 
@@ -94,6 +92,11 @@ impl Leftover {
         Ok(is_it.then(|| Self::new(process, handle, false)))
     }
 
+    fn is_ending(&self) -> bool {
+        let now = Process::of(self.process.pid).ok().flatten();
+        now.is_some_and(|now| now.state == ProcessState::Ending)
+    }
+
     fn counts(&self) -> bool {
         self.is_recorded || self.keeps
     }
@@ -130,7 +133,6 @@ impl<'a> Leftovers<'a> {
             known: recorded.into_iter().collect(),
             pause: FIRST_PAUSE,
             shown: None,
-            was_unseen: false,
             has_killed: false,
         })
     }
@@ -150,9 +152,7 @@ impl<'a> Leftovers<'a> {
         }
         let left: Vec<Process> = self.left().map(|left| left.process.clone()).collect();
         let pids: Vec<u32> = left.iter().map(|process| process.pid).collect();
-        let is_certain = !pids.is_empty() || std::mem::replace(&mut self.was_unseen, true);
-        self.was_unseen = pids.is_empty();
-        if is_certain && self.shown.as_ref() != Some(&pids) {
+        if self.shown.as_ref() != Some(&pids) {
             tracing::info!(?pids, "waiting for what an earlier child left behind");
             show(&left);
             self.shown = Some(pids);
@@ -176,7 +176,8 @@ impl<'a> Leftovers<'a> {
         // After the look: the number of one that lives still was its own all the time.
         self.known.retain(|known| !known.handle.has_ended());
         for known in &mut self.known {
-            known.keeps = keepers.contains(&known.process.pid);
+            // One that is ending closes its descriptors a moment before its end is told.
+            known.keeps = keepers.contains(&known.process.pid) || known.is_ending();
         }
         for pid in keepers {
             if self.known.iter().all(|known| known.process.pid != pid) {
