@@ -54,7 +54,7 @@ impl Caught {
         self.number == CLOSE && console::is_there()
     }
 
-    /// Whether a child that died of Ctrl-C or CTRL_BREAK died of the same.
+    /// Whether a child that died of Ctrl-C or `CTRL_BREAK` died of the same.
     #[must_use]
     pub fn explains(self, _: i32) -> bool {
         asks_to_stop(self.number)
