@@ -69,7 +69,8 @@ impl Inspection {
 
     /// Tells whether the instance lock is taken although nobody listens and the last holder has ended: the system has yet to
     /// free it, or another process keeps it. Only where the system does not tell whose it is.
-    pub(crate) fn lingers(&self) -> bool {
+    #[must_use]
+    pub fn lingers(&self) -> bool {
         let Past::Record(record) = &self.past else { return false };
         let has_ended = || {
             let now = Process::of(record.pid).ok().flatten();

@@ -60,12 +60,12 @@ pub fn quoted(word: &OsStr) -> String {
     crate::platform::quoted(&word)
 }
 
-/// What the system answered, without the number that Rust puts behind it.
+/// What the system answered, without the number that Rust puts behind it, and without a full stop (Windows).
 #[must_use]
 pub fn system_words(error: &io::Error) -> String {
     let words = error.to_string();
     let end = words.find(" (os error").unwrap_or(words.len());
-    let mut words = shown(&words[..end]);
+    let mut words = shown(words[..end].trim_end_matches('.'));
     if words.chars().nth(1).is_some_and(char::is_lowercase) {
         let first: String = words.chars().take(1).flat_map(char::to_lowercase).collect();
         words.replace_range(..words.chars().next().map_or(0, char::len_utf8), &first);

@@ -91,6 +91,9 @@ pub(crate) fn force_end(
     let Some(handle) = handle else {
         return Ok(refused(format!("no process has its pid, {pid}, here")));
     };
+    if handle.has_ended() {
+        return Ok(Forced::Ended);
+    }
     if !may_signal(uid) {
         return Ok(refused(format!("pid {pid} belongs to another user")));
     }

@@ -194,7 +194,7 @@ pub(crate) fn holder_words(status: &Status) -> String {
 
 /// A process by its number.
 pub(crate) fn pid_words(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"))
+    pid.map_or_else(|| text::unnamed_process().to_owned(), |pid| format!("pid {pid}"))
 }
 
 /// A process by its number and its command.

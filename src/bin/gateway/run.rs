@@ -46,8 +46,8 @@ pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
         }
         let timeout = patience.as_ref().map(Patience::claim_timeout);
         let claimed = holders::claim_all(which, &instances, |instance| match timeout {
-            Some(timeout) => claim(&instance.clone().claim_timeout(timeout), &args),
-            None => claim(instance, &args),
+            Some(timeout) => claim(&instance.clone().claim_timeout(timeout), &args, false),
+            None => claim(instance, &args, true),
         });
         let InTheWay { which, why } = match claimed {
             Ok(holders) => {
@@ -91,11 +91,16 @@ fn not_claimed(error: Error, which: &Which) -> Result<u8, Error> {
     Ok(exit::BUSY)
 }
 
-fn claim(instance: &Instance, args: &Run) -> Result<Claim, Error> {
+/// `says`: who is in the way is said when that lasts; with `--wait` the one that waits says it.
+fn claim(instance: &Instance, args: &Run, says: bool) -> Result<Claim, Error> {
     match args {
         Run { replace: true, .. } => takeover::take_over(instance, args),
         Run { force: true, .. } => instance.claim_forced_blocking(),
-        _ => instance.claim_blocking(),
+        _ => instance.claim_shown_blocking(|who| {
+            if says {
+                complain(&format!("waiting: {who}"));
+            }
+        }),
     }
 }
 

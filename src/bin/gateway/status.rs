@@ -117,7 +117,7 @@ fn since(started_at: &str, uptime_s: Option<f64>) -> String {
 }
 
 fn claiming_words(pid: Option<u32>) -> String {
-    let Some(pid) = pid else { return "a process in another pid namespace".to_owned() };
+    let Some(pid) = pid else { return text::unnamed_process().to_owned() };
     match Process::of(pid) {
         Ok(Some(process)) if !process.command.is_empty() => {
             format!("pid {pid} ({})", text::command(&process.command, COMMAND_WIDTH))

@@ -23,6 +23,7 @@ pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error>
             let grace = text::duration(rounded(*grace));
             complain(&format!("asked {} to make room: it has {grace}", queue::process_words(*pid)));
         }
+        TakeoverStep::InTheWay(who) => complain(&format!("waiting: {who}")),
         TakeoverStep::Slowed(fight) => complain(&format!(
             "{}; it is left alone for {}",
             fight.sentence(),

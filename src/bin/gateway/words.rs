@@ -210,10 +210,19 @@ fn about_nobody(seen: &Inspection, which: &Which) -> Vec<String> {
     }
 }
 
+/// One of which the system tells no number.
+fn about_the_unnamed() -> String {
+    format!("it is {}: continue or end it there", text::unnamed_process())
+}
+
 /// A holder that lives and does not answer.
 fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
     let Some(owner) = seen.owner() else {
-        return vec!["it lives in another pid namespace (a container): continue or end it there".to_owned()];
+        return vec![if seen.lingers() {
+            format!("`{}` holds it as soon as it is free", run_again(which, "--wait"))
+        } else {
+            about_the_unnamed()
+        }];
     };
     let mut hints: Vec<String> = how_to_go_on(owner).into_iter().collect();
     match owner.state {
@@ -292,7 +301,7 @@ fn about_the_doubt(seen: &Inspection, which: &Which) -> Vec<String> {
                 hints
             }
             None => {
-                vec!["it lives in another pid namespace (a container): continue or end it there".to_owned()]
+                vec![about_the_unnamed()]
             }
         },
     }
@@ -357,9 +366,7 @@ fn shell(path: &Path) -> String {
 fn holder_words(status: &Status) -> String {
     let name = text::shown(&status.name);
     let Some(holder) = &status.holder else { return format!("`{name}` is already running") };
-    let pid = holder
-        .pid
-        .map_or_else(|| "a process in another pid namespace".to_owned(), |pid| format!("pid {pid}"));
+    let pid = holder.pid.map_or_else(|| text::unnamed_process().to_owned(), |pid| format!("pid {pid}"));
     let command = holder.command.as_deref().map(crate::status::command_words).unwrap_or_default();
     let command = if command.is_empty() { command } else { format!(" ({command})") };
     let since = holder.started_at.as_deref().map_or_else(String::new, |at| {

@@ -24,7 +24,7 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Foundation::{ERROR_IO_PENDING, ERROR_LOCK_VIOLATION, ERROR_NOT_LOCKED, ERROR_NOT_SUPPORTED, HANDLE},
+    Foundation::{ERROR_IO_PENDING, ERROR_LOCK_VIOLATION, ERROR_NOT_SUPPORTED, HANDLE},
     Storage::FileSystem::{LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, UnlockFileEx},
     System::{
         IO::OVERLAPPED,
@@ -104,13 +104,13 @@ pub(crate) fn try_lock(file: &File, offset: i64) -> io::Result<bool> {
 
 /// Lets go of the byte; nothing happens when it was not held.
 pub(crate) fn unlock(file: &File, offset: i64) -> io::Result<()> {
-    drop(held().remove(&key(file, offset)));
+    let mut held = held();
+    if held.remove(&key(file, offset)).is_none() {
+        return Ok(());
+    }
     let mut range = range(offset);
     // SAFETY: as above.
-    match succeeded(unsafe { UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut range) }) {
-        Err(error) if code_of(&error) != Some(ERROR_NOT_LOCKED) => Err(error),
-        _ => Ok(()),
-    }
+    succeeded(unsafe { UnlockFileEx(file.as_raw_handle(), 0, 1, 0, &raw mut range) })
 }
 
 /// Who owns the byte, as far as Windows tells. Takes nothing.

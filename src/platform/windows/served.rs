@@ -500,6 +500,7 @@ mod tests {
         drop(client);
         assert_eq!(wait_for_any(&[Awaited::Leaving(&guest)], Some(soon())).unwrap(), [true]);
         assert_eq!(hear(&guest), b"");
+        drop(guest);
 
         // The last words reach a client though the server closes at once.
         let client = connect(&name).unwrap();
