@@ -1,6 +1,6 @@
 //! What the program `gateway` needs of the system to look after its child, and nobody else does: under the names of Unix.
 //!
-//! The child is in a job object that ends with `gateway` (`children.rs`), and is asked to stop by CTRL_BREAK
+//! The child is in a job object that ends with `gateway` (`children.rs`), and is asked to stop by `CTRL_BREAK`
 //! (`console.rs`).
 
 use std::{
@@ -113,7 +113,7 @@ pub const SUSPEND: i32 = -2;
 /// Whether the number of a child that was waited for stays its own, as long as this process has a handle of it.
 pub const KEEPS_NUMBERS: bool = true;
 
-/// How a program ended that did so at Ctrl-C or CTRL_BREAK: as by that signal. None: it exited with a code.
+/// How a program ended that did so at Ctrl-C or `CTRL_BREAK`: as by that signal. None: it exited with a code.
 #[must_use]
 pub fn signal_of(status: ExitStatus) -> Option<i32> {
     (status.code() == Some(STATUS_CONTROL_C_EXIT)).then_some(INTERRUPT)
