@@ -43,6 +43,8 @@ pub(super) struct Leftovers<'a> {
     known: Vec<Leftover>,
     pause: Duration,
     shown: Option<Vec<u32>>,
+    /// Nobody was found at the last look: one that is ending has closed its descriptors a moment before it has ended.
+    was_unseen: bool,
     has_killed: bool,
 }
 
@@ -128,6 +130,7 @@ impl<'a> Leftovers<'a> {
             known: recorded.into_iter().collect(),
             pause: FIRST_PAUSE,
             shown: None,
+            was_unseen: false,
             has_killed: false,
         })
     }
@@ -147,7 +150,9 @@ impl<'a> Leftovers<'a> {
         }
         let left: Vec<Process> = self.left().map(|left| left.process.clone()).collect();
         let pids: Vec<u32> = left.iter().map(|process| process.pid).collect();
-        if self.shown.as_ref() != Some(&pids) {
+        let is_certain = !pids.is_empty() || std::mem::replace(&mut self.was_unseen, true);
+        self.was_unseen = pids.is_empty();
+        if is_certain && self.shown.as_ref() != Some(&pids) {
             tracing::info!(?pids, "waiting for what an earlier child left behind");
             show(&left);
             self.shown = Some(pids);
