@@ -9,6 +9,7 @@ pub mod detached;
 pub(crate) mod files;
 pub(crate) mod flock;
 pub mod for_gateway;
+pub mod hints;
 #[cfg(feature = "cli")]
 pub(crate) mod inbox;
 pub(crate) mod locks;

@@ -80,9 +80,7 @@ pub(crate) struct Run {
     /// Take PROGRAM for ready only when it says so: READY=1 at `$NOTIFY_SOCKET`, as in `sd_notify(3)`
     #[arg(long, requires = "program")]
     pub(crate) notify: bool,
-    /// End PROGRAM with SIGABRT when it is hung: when it is ready, and says no WATCHDOG=1 (`sd_notify(3)`) for DUR (`30s`,
-    /// `2m`)
-    #[arg(long, value_name = "DUR", requires = "program", value_parser = interval)]
+    #[arg(long, value_name = "DUR", requires = "program", value_parser = interval, help = platform::hints::WATCHDOG_HELP)]
     pub(crate) watchdog: Option<Duration>,
     /// Hold this instance, too, in the same directory: all of them, or none. May be given several times
     #[arg(long, value_name = "NAME")]
@@ -164,8 +162,7 @@ pub(crate) struct Stop {
     /// Only if no work is in flight
     #[arg(long)]
     pub(crate) if_idle: bool,
-    /// End one that does not answer, or is still there after its grace: SIGTERM, and SIGKILL after the grace
-    #[arg(long)]
+    #[arg(long, help = platform::hints::FORCE_HELP)]
     pub(crate) force: bool,
 }
 

@@ -155,7 +155,11 @@ fn force(instance: &Instance, args: &Stop, spinner: &Spinner) -> Result<u8, Erro
     let grace = args.grace.unwrap_or(GRACE);
     // What is announced is done: without a process there is nobody to be signalled, and the library says why.
     if process.is_some() {
-        complain(&format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace)));
+        complain(&if platform::hints::ASKS_THE_SILENT {
+            format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace))
+        } else {
+            format!("ending {who}: nothing asks one that does not answer")
+        });
     }
     let began = Instant::now();
     spinner.set(format!("{who} to end"), began.checked_add(grace));
@@ -167,6 +171,8 @@ fn force(instance: &Instance, args: &Stop, spinner: &Spinner) -> Result<u8, Erro
         let name = instance.name();
         complain(&if !was_there {
             format!("stopped `{name}`: nobody held it any more")
+        } else if !platform::hints::ASKS_THE_SILENT {
+            format!("stopped `{name}` by force: {who} was killed")
         } else if took >= grace {
             format!("stopped `{name}` by force: {who} was killed after {}", text::duration(rounded(grace)))
         } else {

@@ -11,7 +11,12 @@ use std::{
 
 use incumbent::{
     DirectoryFault, Doubt, Error, Fight, Inspection, Instance, Process, ProcessState, Refusal, Side, Starter,
-    State, Status, StillThere, platform_for_gateway as platform, text,
+    State, Status, StillThere,
+    platform_for_gateway::{
+        self as platform,
+        hints::{self as commands, SUPERUSER},
+    },
+    text,
 };
 
 use crate::{
@@ -68,8 +73,8 @@ pub(crate) fn was_faster(status: &Status, which: &Which) {
 pub(crate) fn as_owner(instance: &Instance) -> String {
     let owner = instance.dir().ok().and_then(platform::owner_of).map(text::user);
     owner.map_or_else(
-        || "run it as the owner or as root".to_owned(),
-        |owner| format!("run it as the owner ({owner}) or as root"),
+        || format!("run it as the owner or as {SUPERUSER}"),
+        |owner| format!("run it as the owner ({owner}) or as {SUPERUSER}"),
     )
 }
 
@@ -133,14 +138,15 @@ pub(crate) fn say_error(words: &str) {
 /// What helps against an error.
 pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
     match error {
-        _ if error.is_exhausted() => vec!["raise what `ulimit -n` says, or close other files".to_owned()],
+        _ if error.is_exhausted() => vec![commands::MORE_FILES.to_owned()],
         Error::InvalidName { .. } => vec!["name it with --name, or with GATEWAY_NAME".to_owned()],
         Error::NoHome => vec!["name the directory with --dir, or with GATEWAY_DIR".to_owned()],
         Error::Directory { path, fault } => about_directory(path, fault),
         Error::InTheWay { path, .. } => vec![move_away(path)],
         Error::HardLinked { path, .. } => {
             let (dir, file) = (path.parent().unwrap_or(path), shell(path));
-            vec![format!("`find {} -samefile {file}` lists its names: remove the other one", shell(dir))]
+            let lists = commands::lists_names(&shell(dir), &file);
+            vec![format!("`{lists}` lists its names: remove the other one")]
         }
         Error::NoLocks { .. } => vec!["name a directory on a local file system with --dir".to_owned()],
         Error::Io { path, source, .. } => about_system(path, source.kind()),
@@ -150,7 +156,7 @@ pub(crate) fn hints(error: &Error, which: &Which) -> Vec<String> {
             vec![format!("`{}` shows all that is known", command_line(which, "doctor"))]
         }
         Error::Refused { why: Refusal::NotAllowed, .. } => {
-            vec!["ask as the user who holds it, or as root".to_owned()]
+            vec![format!("ask as the user who holds it, or as {SUPERUSER}")]
         }
         Error::Fighting(fight) => about_the_fight(fight, which),
         Error::StillThere { .. } => vec![
@@ -242,11 +248,12 @@ fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
 pub(crate) fn about_leftovers(error: &Error) -> Vec<String> {
     match error {
         Error::LeftBehind { path, why: StillThere::Unseen, .. } => {
-            vec![format!("`fuser -v {}`, as root and outside of a container, names it", shell(path))]
+            vec![commands::names_keepers(&shell(path))]
         }
         Error::LeftBehind { processes, why: StillThere::NotAllowed, .. } => {
             let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
-            vec![format!("as root, or as the user whose it is: `kill {}`", pids.join(" "))]
+            let ends = commands::asks_to_end(&pids);
+            vec![format!("as {SUPERUSER}, or as the user whose it is: `{ends}`")]
         }
         Error::LeftBehind { processes, .. } => processes.iter().filter_map(how_to_go_on).collect(),
         Error::InTheWay { path, .. } => vec![move_away(path)],
@@ -279,11 +286,11 @@ fn about_the_claim(seen: &Inspection, which: &Which) -> Vec<String> {
 }
 
 fn about_the_doubt(seen: &Inspection, which: &Which) -> Vec<String> {
-    let owner = "ask as the user who holds it, or as root".to_owned();
+    let owner = format!("ask as the user who holds it, or as {SUPERUSER}");
     match seen.doubt() {
         Some(Doubt::NotAllowed | Doubt::LocksUnseen) => match seen.obstacle() {
             Some(Error::Directory { fault: DirectoryFault::Foreign { owner, .. }, .. }) => {
-                vec![format!("run it as the owner ({}) or as root", text::user(owner))]
+                vec![format!("run it as the owner ({}) or as {SUPERUSER}", text::user(owner))]
             }
             Some(obstacle) => hints(&obstacle, which),
             None => vec![owner],
@@ -296,8 +303,8 @@ fn about_the_doubt(seen: &Inspection, which: &Which) -> Vec<String> {
             Some(process) => {
                 let mut hints: Vec<String> = how_to_go_on(&process).into_iter().collect();
                 // It owns no lock, so that `stop --force` has nobody to end.
-                hints
-                    .push(format!("if you know it and it should not be there: `kill -KILL {}`", process.pid));
+                let ends = commands::ends(process.pid);
+                hints.push(format!("if you know it and it should not be there: `{ends}`"));
                 hints
             }
             None => {
@@ -314,7 +321,8 @@ fn about_directory(path: &Path, fault: &DirectoryFault) -> Vec<String> {
             vec![format!("run this as {}, or name another directory with --dir", text::user(*owner))]
         }
         DirectoryFault::Writable { .. } => {
-            vec![format!("`chmod go-w {}`, once you have looked what is in it", shell(path)), elsewhere()]
+            let keeps_out = commands::keeps_others_out(&shell(path));
+            vec![format!("`{keeps_out}`, once you have looked what is in it"), elsewhere()]
         }
         DirectoryFault::Forbidden(_) => {
             vec!["run this as the user it belongs to, or name another directory with --dir".to_owned()]
@@ -333,15 +341,14 @@ fn about_system(path: &Path, kind: ErrorKind) -> Vec<String> {
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             let there = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-            let there = shell(there);
-            // The system does not say which of the two it is.
-            let shows = format!("`df {there}` shows how much there is, `df -i {there}` for how many files");
-            vec![format!("make room ({shows})"), elsewhere()]
+            vec![format!("make room ({})", commands::shows_room(&shell(there))), elsewhere()]
         }
         ErrorKind::ReadOnlyFilesystem => {
             vec!["name a directory that can be written to with --dir".to_owned()]
         }
-        ErrorKind::PermissionDenied => vec![format!("`ls -ld {}` shows who may", shell(path)), elsewhere()],
+        ErrorKind::PermissionDenied => {
+            vec![format!("`{}` shows who may", commands::shows_access(&shell(path))), elsewhere()]
+        }
         _ if is_too_long(path) => vec!["name a directory with a shorter path with --dir".to_owned()],
         _ => Vec::new(),
     }
@@ -355,7 +362,8 @@ fn is_too_long(path: &Path) -> bool {
 fn move_away(path: &Path) -> String {
     let mut away = path.as_os_str().to_owned();
     away.push(".away");
-    format!("`mv {} {}` makes room, once you know what it is", shell(path), text::quoted(&away))
+    let moves = commands::moves(&shell(path), &text::quoted(&away));
+    format!("`{moves}` makes room, once you know what it is")
 }
 
 fn shell(path: &Path) -> String {

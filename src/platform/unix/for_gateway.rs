@@ -21,7 +21,7 @@ use rustix::{
 
 pub use super::{
     datagrams::{Datagram, Datagrams, connect_datagrams, receive_datagram},
-    detached,
+    detached, hints,
 };
 #[cfg(feature = "cli")]
 pub use super::{

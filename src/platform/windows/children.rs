@@ -206,7 +206,9 @@ fn descends(pid: u32, from: &[u32], parents: &[(u32, u32)]) -> bool {
 pub fn kill_children(but: &[u32]) {
     let Ok(job) = job() else { return };
     if job.pids().unwrap_or_default().iter().any(|pid| but.contains(pid)) {
-        descendants(but).iter().for_each(|one| drop(one.signal(KILL)));
+        for one in descendants(but) {
+            let _ = one.signal(KILL);
+        }
     } else {
         let _ = job.end_all(KILLED);
     }

@@ -1,6 +1,6 @@
 //! Asking a console program to stop, and the names of what asks.
 //!
-//! 1. CTRL_BREAK to the process group that the program leads, where it shares our console (`GenerateConsoleCtrlEvent`).
+//! 1. `CTRL_BREAK` to the process group that the program leads, where it shares our console (`GenerateConsoleCtrlEvent`).
 //! 2. Where there is no such console: a thread in the program itself, at the routine that the system starts for such an
 //!    event, `CtrlRoutine` of kernel32. No page describes it; Git for Windows and MSYS2 stop programs so, every day. Only
 //!    in a process for the same machine as ours, where that routine has the same address.
@@ -34,7 +34,7 @@ use super::wide::succeeded;
 pub(crate) const INTERRUPT: i32 = 2;
 /// Ends at once.
 pub const KILL: i32 = 9;
-/// What asks to stop, by its name elsewhere: CTRL_BREAK.
+/// What asks to stop, by its name elsewhere: `CTRL_BREAK`.
 pub(crate) const TERMINATE: i32 = 15;
 /// As in the C library of Windows.
 pub(crate) const BREAK: i32 = 21;

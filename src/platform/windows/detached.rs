@@ -1,6 +1,6 @@
 //! A program that goes on in the background: its console, its job, its handles, its standard streams.
 //!
-//! It gets a console without a window, so that PROGRAM can be sent CTRL_BREAK on it, and nothing typed anywhere reaches
+//! It gets a console without a window, so that PROGRAM can be sent `CTRL_BREAK` on it, and nothing typed anywhere reaches
 //! either. It leaves the job of its caller where that is allowed. The way to the caller is a pipe in the place of the
 //! standard input, on which it only writes; the caller's end is that of its process, which started this one.
 //!

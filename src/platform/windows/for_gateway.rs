@@ -1,6 +1,6 @@
 //! What the program `gateway` needs of the system to look after its child, and nobody else does: under the names of Unix.
 //!
-//! The child is in a job object that ends with `gateway` (`children.rs`), and is asked to stop by CTRL_BREAK
+//! The child is in a job object that ends with `gateway` (`children.rs`), and is asked to stop by `CTRL_BREAK`
 //! (`console.rs`).
 
 use std::{
@@ -28,7 +28,7 @@ pub use super::{
         reap_others, signal_child, signal_group,
     },
     datagrams::{Datagram, Datagrams},
-    detached,
+    detached, hints,
 };
 #[cfg(feature = "cli")]
 pub use super::{
@@ -122,7 +122,7 @@ pub const KEEPS_NUMBERS: bool = true;
 pub fn signal_of(status: ExitStatus) -> Option<i32> {
     match status.code() {
         Some(STATUS_CONTROL_C_EXIT) => Some(INTERRUPT),
-        Some(code) if code.cast_unsigned() == KILLED => Some(KILL),
+        Some(code) if u32::try_from(code) == Ok(KILLED) => Some(KILL),
         _ => None,
     }
 }

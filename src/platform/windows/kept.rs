@@ -82,7 +82,7 @@ fn in_jobs_of(id: FileId) -> io::Result<Vec<u32>> {
 /// Starts a program that keeps these, and so does all that it starts: it runs only once it is in their jobs, and in the one
 /// that ends with this process.
 ///
-/// Its process group is its own, so that what a person types at the console does not reach it, and CTRL_BREAK can be sent
+/// Its process group is its own, so that what a person types at the console does not reach it, and `CTRL_BREAK` can be sent
 /// to it alone ("Process Creation Flags"). Without a console it gets one without a window, or each console program that it
 /// starts would open one.
 pub(crate) fn spawn<'a>(kept: impl Iterator<Item = &'a Kept>, command: &mut Command) -> io::Result<Child> {

@@ -6,6 +6,7 @@ pub(crate) mod datagrams;
 pub mod detached;
 pub(crate) mod files;
 pub mod for_gateway;
+pub mod hints;
 #[cfg(feature = "cli")]
 pub(crate) mod inbox;
 mod job;

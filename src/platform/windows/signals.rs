@@ -1,7 +1,7 @@
 //! What asks `gateway run` to stop, as events of tokio: Ctrl-C, Ctrl-Break, the closing of the console, logoff, shutdown.
 //!
 //! After the last three the system ends this process as soon as the routine that was told returns, and in any case after
-//! five seconds ("HandlerRoutine", Microsoft Learn); tokio's never returns, so that the time is ours. A program that
+//! five seconds (`HandlerRoutine`, Microsoft Learn); tokio's never returns, so that the time is ours. A program that
 //! shares the console is told by the system itself. A service is told of everybody's logoff, which is none of its
 //! business, so that in the session of services nobody listens to that.
 
@@ -54,7 +54,7 @@ impl Caught {
         self.number == CLOSE && console::is_there()
     }
 
-    /// Whether a child that died of Ctrl-C or CTRL_BREAK died of the same.
+    /// Whether a child that died of Ctrl-C or `CTRL_BREAK` died of the same.
     #[must_use]
     pub fn explains(self, _: i32) -> bool {
         asks_to_stop(self.number)
