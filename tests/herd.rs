@@ -15,7 +15,7 @@ use os::rounds;
 use program::{Program, eventually, instance, lost, orders, tell, won};
 
 /// A process starts slowly under Wine.
-const CLAIMANTS: usize = if cfg!(windows) { 30 } else { 60 };
+const CLAIMANTS: usize = if cfg!(windows) { 20 } else { 60 };
 /// Longer than a claim takes when two processors have sixty of them, and shorter than the watchdog.
 const PATIENCE: Duration = Duration::from_secs(20);
 

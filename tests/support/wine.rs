@@ -18,8 +18,10 @@ pub(crate) fn unix_pid(program: &str, args: &[String]) -> String {
     pid.clone()
 }
 
-/// `kill -9`, as Unix does it: Wine starts a program of Unix, and gives no handle for it.
+/// `kill -9`, as Unix does it. Wine's `start` runs it: who starts a program of Unix himself is given handles that are none,
+/// and closes somebody else's with them.
 pub(crate) fn kill_9(unix_pid: &str) {
-    let mut kill = Command::new("Z:\\bin\\kill");
-    let _ = kill.args(["-9", unix_pid]).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut start = Command::new("start");
+    start.args(["/wait", "/unix", "/bin/kill", "-9", unix_pid]).stdin(Stdio::null()).stdout(Stdio::null());
+    assert!(start.status().unwrap().success());
 }

@@ -37,7 +37,8 @@ pub const CLAIM: u64 = INSTANCE + 1;
 pub fn left_out(what_and_why: &str) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if SAID.lock().is_ok_and(|mut said| said.insert(what_and_why.to_owned())) {
-        let _ = writeln!(std::io::stderr(), "left out: {what_and_why}");
+        // A line of its own, and in one piece: others write there, too.
+        let _ = std::io::stderr().write_all(format!("\nleft out: {what_and_why}\n").as_bytes());
     }
 }
 
