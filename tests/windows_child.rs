@@ -10,7 +10,7 @@ mod os;
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -286,6 +286,24 @@ fn a_child_says_at_its_pipe_how_it_is() {
     assert_eq!(place.finish(&["wait", "--ready"]).code(), 0);
     eventually("the note is another", || place.finish(&["status", "--json"]).stdout.contains("serving"));
     assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
+fn a_watch_that_nobody_reads_any_more_ends_though_nothing_happens() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let mut watch = place.gateway(["status", "--watch"]);
+    let mut watch = watch.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(watch.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    assert!(watch.try_wait().unwrap().is_none());
+    drop(out);
+    eventually("it has ended", || watch.try_wait().unwrap().is_some());
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+    holder.interrupt();
     assert_eq!(holder.end().code(), 0);
 }
 
