@@ -95,7 +95,7 @@ for name in files:
 # 4
 if Path("ARCHITECTURE.md").is_file():
     page = Path("ARCHITECTURE.md").read_text()
-    mapped = set(re.findall(r"^\| `([^`]+\.(?:rs|py|sh|md)|[^`]*/run|benches/[^`]+)`", page, re.M))
+    mapped = set(re.findall(r"^\| `([^`]+\.(?:rs|py|sh|md|c)|[^`]*/run|benches/[^`]+)`", page, re.M))
     present = {
         name
         for name in files

@@ -15,6 +15,7 @@ use crate::{
 
 /// What a hail found.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one at a time; the sizes differ between systems
 #[non_exhaustive]
 pub enum Found {
     /// The incumbent, which answered.

@@ -86,6 +86,7 @@ impl Place {
         self.fitting(&self.dir.join(format!("{}.notify", self.name)), "notify")
     }
 
+    #[allow(clippy::absurd_extreme_comparisons)] // no path is too long on Windows
     fn fitting(&self, plain: &Path, end: &str) -> PathBuf {
         if let Some(name) = platform::endpoint_name(&self.digest(), end) {
             return name;
@@ -97,6 +98,7 @@ impl Place {
     }
 
     /// Tells whether the socket had to go to the runtime directory.
+    #[allow(clippy::absurd_extreme_comparisons)] // as above
     pub(crate) fn socket_is_elsewhere(&self) -> bool {
         self.plain_socket.as_os_str().len() > platform::LONGEST_PATH
     }

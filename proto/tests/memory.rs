@@ -159,6 +159,7 @@ struct Cost {
 }
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local)] // it is one; for windows-gnu clippy does not see it
     static COST: Cell<Cost> = const { Cell::new(Cost { held: 0, peak: 0, largest: 0 }) };
 }
 

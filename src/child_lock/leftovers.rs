@@ -142,20 +142,20 @@ impl<'a> Leftovers<'a> {
         self.known.iter().all(|known| !known.is_recorded || known.handle.has_ended())
     }
 
-    /// Looks who is left, signals whoever is due, and waits: until all that are known have ended, or the next look.
+    /// Looks who is left, shows them, signals whoever is due, and waits: until all that are known have ended, or the next look.
     pub(super) fn end_some(&mut self, id: FileId, show: &mut impl FnMut(&[Process])) -> Result<(), Error> {
-        self.look(id)
-            .and_then(|()| self.signal())
-            .map_err(|source| Error::io("end what keeps", &self.path, source))?;
-        if self.known.iter().any(|known| known.handle.has_ended()) {
-            return Ok(()); // quick: the lock may be free already
-        }
+        let failed = |path: &Path, source| Error::io("end what keeps", path, source);
+        self.look(id).map_err(|source| failed(&self.path, source))?;
         let left: Vec<Process> = self.left().map(|left| left.process.clone()).collect();
         let pids: Vec<u32> = left.iter().map(|process| process.pid).collect();
         if self.shown.as_ref() != Some(&pids) {
             tracing::info!(?pids, "waiting for what an earlier child left behind");
             show(&left);
             self.shown = Some(pids);
+        }
+        self.signal().map_err(|source| failed(&self.path, source))?;
+        if self.known.iter().any(|known| known.handle.has_ended()) {
+            return Ok(()); // quick: the lock may be free already
         }
         let ends_at = self.kill_at + if self.has_killed { KILL_WAIT } else { Duration::ZERO };
         if Instant::now() >= ends_at {

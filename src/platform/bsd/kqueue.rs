@@ -24,7 +24,8 @@ pub(crate) struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    /// Opens the process that has this pid now; none if there is none. macOS: none also for one that has ended and is not reaped.
+    /// Opens the process that has this pid now; none if there is none. macOS: none also for one that is ending or not reaped,
+    /// and its locks may last a moment longer (`proc_prepareexit` in xnu). FreeBSD: none also for one that it hides from us.
     ///
     /// # Errors
     /// No free descriptor; no memory in the kernel.

@@ -61,14 +61,11 @@ pub(crate) fn unlock(file: &File, offset: i64) -> io::Result<()> {
 
 /// Asks the kernel who owns the byte, without taking it; a read-only descriptor will do.
 ///
-/// On Linux it is asked as an open file description (`F_OFD_GETLK`, since 3.15), because that also names a lock of
-/// this process: one that another copy of the library in it took.
+/// Where it can be, it is asked as an open file description, because that also names a lock of this process: one that
+/// another copy of the library in it took. FreeBSD cannot.
 pub(crate) fn owner(file: &File, offset: i64) -> io::Result<LockOwner> {
     let mut range = byte(libc::F_WRLCK, offset);
-    #[cfg(target_os = "linux")]
-    let asked = fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(&mut range));
-    #[cfg(not(target_os = "linux"))]
-    let asked = fcntl(file.as_fd(), FcntlArg::F_GETLK(&mut range));
+    let asked = ask(file, &mut range);
     asked?;
     #[allow(clippy::cast_lossless, clippy::unnecessary_cast)] // the types differ between systems
     let free = range.l_type as i32 == libc::F_UNLCK as i32;
@@ -79,6 +76,29 @@ pub(crate) fn owner(file: &File, offset: i64) -> io::Result<LockOwner> {
         Ok(pid) if pid > 0 => LockOwner::Pid(pid),
         _ => LockOwner::ElsewhereNamespace,
     })
+}
+
+/// `F_OFD_GETLK`, since 3.15.
+#[cfg(target_os = "linux")]
+fn ask(file: &File, range: &mut libc::flock) -> nix::Result<libc::c_int> {
+    fcntl(file.as_fd(), FcntlArg::F_OFD_GETLK(range))
+}
+
+/// `F_OFD_GETLK`, which names the owner of a record lock as on Linux, and -1 for locks that have none (`lf_getlock` in xnu's
+/// `bsd/kern/kern_lockf.c`); a macOS that does not know it says `EINVAL`.
+#[cfg(target_os = "macos")]
+fn ask(file: &File, range: &mut libc::flock) -> nix::Result<libc::c_int> {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: the descriptor is open, and the kernel reads and writes one `flock`.
+    match Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut *range) }) {
+        Err(Errno::EINVAL) => fcntl(file.as_fd(), FcntlArg::F_GETLK(range)),
+        asked => asked,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn ask(file: &File, range: &mut libc::flock) -> nix::Result<libc::c_int> {
+    fcntl(file.as_fd(), FcntlArg::F_GETLK(range))
 }
 
 /// Tells whether an error means that this file system has no record locks.

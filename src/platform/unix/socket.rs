@@ -162,7 +162,8 @@ pub(crate) struct Peer {
     pub(crate) pid: Option<u32>,
 }
 
-/// Who is at the other end of a connected socket; for a client, who called `listen(2)`.
+/// Who is at the other end of a connected socket; for a client, who called `listen(2)`. macOS names who used that end last,
+/// the listening one until it is accepted, and nobody once it is closed (`uipc_ctloutput` in xnu's `bsd/kern/uipc_usrreq.c`).
 pub(crate) fn peer_of(stream: &impl AsFd) -> io::Result<Peer> {
     #[cfg(target_os = "linux")]
     {

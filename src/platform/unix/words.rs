@@ -6,7 +6,11 @@ use std::{
 };
 
 /// What is said of a process that the kernel gives no number for.
-pub(crate) const UNNAMED_PROCESS: &str = "a process in another pid namespace";
+pub(crate) const UNNAMED_PROCESS: &str = if cfg!(target_os = "linux") {
+    "a process in another pid namespace"
+} else {
+    "a process that the system does not name"
+};
 
 /// Resolves every link of a path that leads somewhere.
 pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {

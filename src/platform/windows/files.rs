@@ -113,7 +113,7 @@ fn joined(high: u32, low: u32) -> u64 {
 
 /// Which file an open handle is.
 ///
-/// ReFS has ids of 128 bits, of which the 64 that all calls know may be the same for two files (`FILE_ID_INFO`, Microsoft
+/// `ReFS` has ids of 128 bits, of which the 64 that all calls know may be the same for two files (`FILE_ID_INFO`, Microsoft
 /// Learn): there both halves count.
 pub(crate) fn id_of(handle: impl AsHandle) -> io::Result<FileId> {
     let handle = handle.as_handle();
@@ -250,11 +250,13 @@ fn verbatim(path: &Path) -> PathBuf {
 }
 
 /// What this user makes is its own: nobody is given anything.
+#[allow(clippy::unnecessary_wraps)] // elsewhere it may fail
 pub(crate) fn give_to(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
 /// As [`give_to`].
+#[allow(clippy::unnecessary_wraps)] // as above
 pub(crate) fn give_file_to(_: &File, _: u32) -> io::Result<()> {
     Ok(())
 }

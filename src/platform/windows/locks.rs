@@ -64,9 +64,11 @@ unsafe extern "system" {
     ) -> i32;
 }
 
+type Held = HashMap<(usize, i64), Option<OwnedHandle>>;
+
 /// The locks that this process has, by handle and byte, each with what names their owner.
-fn held() -> MutexGuard<'static, HashMap<(usize, i64), Option<OwnedHandle>>> {
-    static HELD: OnceLock<Mutex<HashMap<(usize, i64), Option<OwnedHandle>>>> = OnceLock::new();
+fn held() -> MutexGuard<'static, Held> {
+    static HELD: OnceLock<Mutex<Held>> = OnceLock::new();
     HELD.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -76,7 +78,7 @@ fn key(file: &File, offset: i64) -> (usize, i64) {
 
 fn range(offset: i64) -> OVERLAPPED {
     let mut range = OVERLAPPED::default();
-    let offset = offset.cast_unsigned();
+    let offset = u64::try_from(offset).unwrap_or_default();
     #[allow(clippy::cast_possible_truncation)] // the two halves
     let (low, high) = (offset as u32, (offset >> 32) as u32);
     range.Anonymous.Anonymous.Offset = low;
@@ -121,7 +123,7 @@ pub(crate) fn owner(file: &File, offset: i64) -> io::Result<LockOwner> {
     if let Some(pid) = named_owner(id_of(file)?, offset)? {
         return Ok(LockOwner::Pid(pid));
     }
-    match file.seek_read(&mut [0], offset.cast_unsigned()) {
+    match file.seek_read(&mut [0], u64::try_from(offset).unwrap_or_default()) {
         Err(error) if code_of(&error) == Some(ERROR_LOCK_VIOLATION) => Ok(LockOwner::ElsewhereNamespace),
         _ => Ok(LockOwner::None),
     }

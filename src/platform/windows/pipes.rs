@@ -156,7 +156,7 @@ pub(crate) struct Stream {
 enum Ended {
     Done(usize),
     Overdue,
-    ProcessEnded,
+    ProcessGone,
 }
 
 impl Stream {
@@ -212,7 +212,7 @@ impl Stream {
             };
             match self.overlapped(&self.events[1], Some(deadline), None, begin) {
                 Ok(Ended::Done(count)) => bytes = &bytes[count..],
-                Ok(Ended::Overdue | Ended::ProcessEnded) => return Err(io::ErrorKind::TimedOut.into()),
+                Ok(Ended::Overdue | Ended::ProcessGone) => return Err(io::ErrorKind::TimedOut.into()),
                 Err(error) if means_end(&error) => return Err(io::ErrorKind::BrokenPipe.into()),
                 Err(error) => return Err(error),
             }
@@ -236,7 +236,7 @@ impl Stream {
             Ok(Ended::Done(0)) => Ok(Read::End),
             Ok(Ended::Done(count)) => Ok(Read::Bytes(count)),
             Ok(Ended::Overdue) => Ok(Read::Nothing),
-            Ok(Ended::ProcessEnded) => Ok(Read::ProcessEnded),
+            Ok(Ended::ProcessGone) => Ok(Read::ProcessEnded),
             Err(error) if means_end(&error) => Ok(Read::End),
             Err(error) => Err(error),
         }
@@ -290,7 +290,7 @@ fn wait(event: &OwnedHandle, deadline: Option<Instant>, watched: Option<&Process
             WAIT_OBJECT_0 => return Ended::Done(0),
             WAIT_TIMEOUT if deadline.is_some_and(|deadline| Instant::now() < deadline) => {}
             WAIT_TIMEOUT => return Ended::Overdue,
-            _ if watched.is_some_and(ProcessHandle::has_ended) => return Ended::ProcessEnded,
+            _ if watched.is_some_and(ProcessHandle::has_ended) => return Ended::ProcessGone,
             _ => return Ended::Overdue, // it cannot be waited: as if the deadline had passed
         }
     }

@@ -433,7 +433,7 @@ pub(crate) fn wait_for_any(awaited: &[Awaited<'_>], deadline: Option<Instant>) -
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)] // A test fails so.
+#[allow(clippy::unwrap_used, clippy::panic)] // A test fails so.
 mod tests {
     use super::*;
     use crate::platform::windows::pipes::{Read, Stream, connect, means_nobody};

@@ -180,8 +180,10 @@ pub(crate) fn most_descriptors() -> Option<usize> {
 
 /// Ends this process at once, with this code: nothing is run, flushed or waited for (`TerminateProcess`).
 pub(crate) fn exit_at_once(code: i32) -> ! {
+    #[allow(clippy::cast_sign_loss)] // the same bits
+    let code = code as u32;
     // SAFETY: the pseudo handle of this process is always valid.
-    unsafe { TerminateProcess(GetCurrentProcess(), code.cast_unsigned()) };
+    unsafe { TerminateProcess(GetCurrentProcess(), code) };
     std::process::abort() // not reached: what ends is this process
 }
 
@@ -210,6 +212,7 @@ pub(crate) fn to_bytes(text: impl AsRef<OsStr>) -> Vec<u8> {
 }
 
 /// An argument or a path as it came over the wire.
+#[allow(clippy::needless_pass_by_value)] // elsewhere it is kept
 pub(crate) fn from_bytes(bytes: Vec<u8>) -> std::ffi::OsString {
     String::from_utf8_lossy(&bytes).into_owned().into()
 }

@@ -68,6 +68,7 @@ impl Sid {
         let mut text = ptr::null_mut();
         // SAFETY: it is a valid SID; the text is freed below.
         succeeded(unsafe { auth::ConvertSidToStringSidW(self.as_ptr(), &raw mut text) }).ok()?;
+        #[allow(clippy::maybe_infinite_iter)] // it ends at the zero
         // SAFETY: a text that ends with a zero, which the system has made.
         let words =
             unsafe { (0..).map(|at| *text.add(at)).take_while(|&unit| unit != 0).collect::<Vec<_>>() };
@@ -84,7 +85,7 @@ impl Sid {
     }
 
     /// Stands for whoever owns the thing: `S-1-3-0` (creator owner), `S-1-3-4` (owner rights); or a service of the system's
-    /// that may do everything anyway (`S-1-5-80-…`, TrustedInstaller).
+    /// that may do everything anyway (`S-1-5-80-…`, `TrustedInstaller`).
     fn is_no_other(&self) -> bool {
         let creator = [1, 1, 0, 0, 0, 0, 0, 3];
         self.is_root()
@@ -163,7 +164,9 @@ pub(crate) fn user_name(user: u32) -> Option<String> {
         )
     });
     match found {
-        Ok(()) => Some(format!("{}\\{}", from_wide(&domain).display(), from_wide(&name).display())),
+        Ok(()) => {
+            Some(format!("{}\\{}", from_wide(&domain).to_string_lossy(), from_wide(&name).to_string_lossy()))
+        }
         Err(_) => sid.words(),
     }
 }
@@ -292,7 +295,7 @@ impl Private {
             [Some(own.user.clone()), sid_of(other)].into_iter().flatten().filter_map(|sid| sid.words()),
         );
         who.dedup();
-        let entries: String = who.iter().map(|who| format!("(A;{flags};GA;;;{who})")).collect();
+        let entries = who.iter().map(|who| format!("(A;{flags};GA;;;{who})")).collect::<Vec<_>>().concat();
         // GA of a file is FA: the system maps it.
         let owner = own.user.words().map_or_else(String::new, |sid| format!("O:{sid}"));
         let text = wide(format!("{owner}D:P{entries}"));

@@ -26,10 +26,13 @@ pub(crate) fn succeeded(answer: BOOL) -> io::Result<()> {
 
 /// The answer of a call that returns the reason itself (`WIN32_ERROR`).
 pub(crate) fn unless_error(code: u32) -> io::Result<()> {
-    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code.cast_signed())) }
+    #[allow(clippy::cast_possible_wrap)] // the same bits
+    let raw = code as i32;
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(raw)) }
 }
 
 /// The system's number of an error; none: it is not the system's.
 pub(crate) fn code_of(error: &io::Error) -> Option<u32> {
-    error.raw_os_error().map(i32::cast_unsigned)
+    #[allow(clippy::cast_sign_loss)] // the same bits
+    error.raw_os_error().map(|code| code as u32)
 }

@@ -258,6 +258,9 @@ pub fn is_locked_by(path: &Path, byte: u64, pid: u32) -> bool {
 /// So many descriptors are fewer than a holder has open with connections.
 pub const IDLE_DESCRIPTORS: usize = 40;
 
+/// So much memory is modest.
+pub const MODEST_KIB: u64 = 32 * 1024;
+
 /// How many descriptors a process has open, where the system shows it.
 pub fn descriptors(pid: u32) -> Option<usize> {
     std::fs::read_dir(format!("/proc/{pid}/fd")).ok().map(Iterator::count)

@@ -407,6 +407,9 @@ pub fn is_locked_by(path: &Path, byte: u64, pid: u32) -> bool {
 /// So many handles are fewer than a holder has open with connections.
 pub const IDLE_DESCRIPTORS: usize = 200;
 
+/// So much memory is modest: the program's file is counted with it, and has everything that a debugger wants.
+pub const MODEST_KIB: u64 = 96 * 1024;
+
 /// How many handles a process has open.
 pub fn descriptors(pid: u32) -> Option<usize> {
     let process = open(pid, PROCESS_QUERY_INFORMATION)?;

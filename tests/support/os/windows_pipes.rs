@@ -123,6 +123,7 @@ fn milliseconds(time: Duration) -> u32 {
 }
 
 impl Stream {
+    #[allow(clippy::unnecessary_wraps)] // elsewhere it may fail
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { pipe: self.pipe.clone(), at_most: self.at_most })
     }
