@@ -18,6 +18,7 @@ use std::{
 };
 
 use gateway::{PROGRAM, Place, Running, WATCHDOG};
+use incumbent::{ChildLock, ChildLockOptions, Claim, Instance, Process};
 use os::is_there;
 
 /// The command line of this binary as a program that does this.
@@ -229,6 +230,47 @@ fn a_child_that_is_deaf_is_killed_after_its_grace() {
     assert_eq!(place.finish(&["stop"]).code(), 0);
     let ended = holder.end();
     assert!(ended.code() == 137 && ended.stderr.contains("did not stop within"), "{ended:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_kills() {
+    if !os::is_wine() {
+        return os::left_out(
+            "Ctrl-C twice: a test has no console of its own on which only one program hears it",
+        );
+    }
+    let place = Place::new();
+    let holder = place.hold(&run(&[], "deaf"));
+    holder.prints("deaf");
+    holder.interrupt();
+    holder.says("stopping: CTRL_BREAK");
+    holder.interrupt();
+    let ended = holder.end();
+    assert!(ended.code() == 137 && ended.stderr.contains("was interrupted twice"), "{ended:?}");
+}
+
+#[test]
+fn a_lock_is_shown_with_who_keeps_it_and_lasts_as_long_as_they_do() {
+    let place = Place::new();
+    let options = ChildLockOptions::default().grace(Duration::from_millis(50));
+    let instance = Instance::new("a").and_then(|a| a.in_dir(place.dir())).unwrap();
+    let Ok(Claim::Won(holder)) = instance.claim_blocking() else { panic!("not won") };
+    let mut keeper = {
+        let lock = holder.child_lock_blocking(&options, |_| {}).unwrap();
+        assert!(holder.child_lock_blocking(&options, |_| {}).is_err(), "it is had once");
+        let words = program("deaf");
+        ChildLock::spawn(&[lock], Command::new(&words[0]).args(&words[1..]).stdout(Stdio::piped())).unwrap()
+    };
+    let mut lines = BufReader::new(keeper.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "deaf"));
+    let mut shown = Vec::new();
+    let show = |left: &[Process]| shown.push(left.iter().map(|it| it.pid).collect::<Vec<_>>());
+    drop(holder.child_lock_blocking(&options, show).unwrap());
+    assert_eq!(shown, [[keeper.id()]]);
+    assert_eq!(keeper.wait().unwrap().code(), Some(137));
+    let unknown = holder.child_lock_blocking(&options.stop_signal(4242), |_| {}).unwrap_err();
+    assert!(matches!(unknown, incumbent::Error::Io { .. }), "{unknown}");
+    holder.release_blocking().unwrap();
 }
 
 #[test]
