@@ -12,7 +12,10 @@ use std::{
 use incumbent::{
     DirectoryFault, Doubt, Error, Fight, Inspection, Instance, Process, ProcessState, Refusal, Side, Starter,
     State, Status, StillThere,
-    platform_for_gateway::{self as platform, hints as commands},
+    platform_for_gateway::{
+        self as platform,
+        hints::{self as commands, SUPERUSER},
+    },
     text,
 };
 
