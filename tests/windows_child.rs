@@ -70,9 +70,10 @@ fn role() {
         // A chain of so many, each with a witness that it lives: a lock of its own.
         "family" => {
             let count: u64 = rest.parse().unwrap();
-            let witness = os::Lock::take("witness".as_ref(), count);
+            let dir = std::path::PathBuf::from(std::env::var_os("GATEWAY_DIR").unwrap());
+            let witness = os::Lock::take(&dir.join("witness"), count);
             if witness.is_err() {
-                drop(File::create("overlap").unwrap());
+                drop(File::create(dir.join("overlap")).unwrap());
             }
             if count > 1 {
                 drop(start(&format!("family {}", count - 1)));
