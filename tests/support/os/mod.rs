@@ -9,6 +9,12 @@
 mod system;
 pub use system::*;
 
+#[cfg_attr(unix, path = "unix_files.rs")]
+#[cfg_attr(windows, path = "windows_files.rs")]
+mod files;
+#[allow(unused_imports, reason = "not every test looks at files")]
+pub use files::*;
+
 #[cfg_attr(unix, path = "unix_streams.rs")]
 #[cfg_attr(windows, path = "windows_pipes.rs")]
 mod streams;
@@ -38,7 +44,11 @@ pub fn left_out(what_and_why: &str) {
 /// As often as a race is tried: fewer times under Wine, where a start takes long, and as often as `STRESS` says.
 pub fn rounds(count: usize) -> usize {
     let times = std::env::var("STRESS").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    times * if is_wine() { count.div_ceil(4) } else { count }
+    if is_wine() {
+        left_out("three of four rounds of each race: a process starts slowly under Wine");
+        return times * count.div_ceil(4);
+    }
+    times * count
 }
 
 /// Whether the instance lock is this process's, as far as the system tells.
