@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 targets=(aarch64-apple-darwin x86_64-unknown-freebsd)
 target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR=$target_dir/other-targets CARGO_TERM_COLOR=never
+export CARGO_PROFILE_DEV_DEBUG=none # as in ci/windows.sh, so that what both need is made once
 
 lint() {
     RUSTC_BOOTSTRAP=1 with_debian_rust /usr/bin/cargo-clippy clippy --locked --workspace --all-targets \

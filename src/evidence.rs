@@ -221,7 +221,9 @@ impl Inspection {
                 format!("cannot be looked at: {}", text::system_words(&error)),
             ),
             Ok(Some(Facts { kind: Kind::Socket, owner, mode, .. })) => {
-                let means = if owner == self.place.owner() || owner == 0 {
+                let means = if !platform::ENDPOINT_IS_A_FILE {
+                    "somebody serves it; the hail tells who"
+                } else if owner == self.place.owner() || owner == 0 {
                     "a name may be left over; the hail tells who is behind it"
                 } else {
                     "somebody else's: it is not believed"

@@ -251,7 +251,7 @@ impl Held {
             started_at_us: self.started_at_us,
             uptime_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
             version: self.version.clone(),
-            command: self.command.iter().map(|word| word.as_encoded_bytes().to_vec()).collect(),
+            command: self.command.iter().map(platform::to_bytes).collect(),
             note: face.note.clone(),
             busy: face.counts_work.then_some(busy),
             supervisor: self.supervisor.as_ref().map(|supervisor| supervisor.kind.to_owned()),

@@ -65,8 +65,7 @@ impl Holder {
 
     /// Shows the program that this holder runs; none: it has ended.
     pub fn set_child(&self, child: Option<(u32, &[OsString])>) {
-        let words =
-            |command: &[OsString]| command.iter().map(|word| word.as_encoded_bytes().to_vec()).collect();
+        let words = |command: &[OsString]| command.iter().map(crate::platform::to_bytes).collect();
         let child = child.map(|(pid, command)| Child { pid, command: words(command) });
         self.show(|face| face.child.clone_from(&child));
         release::record_child(&self.held, child);

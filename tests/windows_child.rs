@@ -10,7 +10,7 @@ mod os;
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -18,6 +18,7 @@ use std::{
 };
 
 use gateway::{PROGRAM, Place, Running, WATCHDOG};
+use incumbent::{ChildLock, ChildLockOptions, Claim, Instance, Process};
 use os::is_there;
 
 /// The command line of this binary as a program that does this.
@@ -69,9 +70,10 @@ fn role() {
         // A chain of so many, each with a witness that it lives: a lock of its own.
         "family" => {
             let count: u64 = rest.parse().unwrap();
-            let witness = os::Lock::take("witness".as_ref(), count);
+            let dir = std::path::PathBuf::from(std::env::var_os("GATEWAY_DIR").unwrap());
+            let witness = os::Lock::take(&dir.join("witness"), count);
             if witness.is_err() {
-                drop(File::create("overlap").unwrap());
+                drop(File::create(dir.join("overlap")).unwrap());
             }
             if count > 1 {
                 drop(start(&format!("family {}", count - 1)));
@@ -81,6 +83,7 @@ fn role() {
         }
         // Leaves one behind, and ends.
         "leave" => {
+            #[allow(clippy::zombie_processes, reason = "it is left behind, for gateway to end")]
             let child = start("last");
             say(&format!("left {}", child.id()));
         }
@@ -231,6 +234,47 @@ fn a_child_that_is_deaf_is_killed_after_its_grace() {
 }
 
 #[test]
+fn a_second_ctrl_c_kills() {
+    if !os::is_wine() {
+        return os::left_out(
+            "Ctrl-C twice: a test has no console of its own on which only one program hears it",
+        );
+    }
+    let place = Place::new();
+    let holder = place.hold(&run(&[], "deaf"));
+    holder.prints("deaf");
+    holder.interrupt();
+    holder.says("stopping: CTRL_BREAK");
+    holder.interrupt();
+    let ended = holder.end();
+    assert!(ended.code() == 137 && ended.stderr.contains("was interrupted twice"), "{ended:?}");
+}
+
+#[test]
+fn a_lock_is_shown_with_who_keeps_it_and_lasts_as_long_as_they_do() {
+    let place = Place::new();
+    let options = ChildLockOptions::default().grace(Duration::from_millis(50));
+    let instance = Instance::new("a").and_then(|a| a.in_dir(place.dir())).unwrap();
+    let Ok(Claim::Won(holder)) = instance.claim_blocking() else { panic!("not won") };
+    let mut keeper = {
+        let lock = holder.child_lock_blocking(&options, |_| {}).unwrap();
+        assert!(holder.child_lock_blocking(&options, |_| {}).is_err(), "it is had once");
+        let words = program("deaf");
+        ChildLock::spawn(&[lock], Command::new(&words[0]).args(&words[1..]).stdout(Stdio::piped())).unwrap()
+    };
+    let mut lines = BufReader::new(keeper.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "deaf"));
+    let mut shown = Vec::new();
+    let show = |left: &[Process]| shown.push(left.iter().map(|it| it.pid).collect::<Vec<_>>());
+    drop(holder.child_lock_blocking(&options, show).unwrap());
+    assert_eq!(shown, [[keeper.id()]]);
+    assert_eq!(keeper.wait().unwrap().code(), Some(137));
+    let unknown = holder.child_lock_blocking(&options.stop_signal(4242), |_| {}).unwrap_err();
+    assert!(matches!(unknown, incumbent::Error::Io { .. }), "{unknown}");
+    holder.release_blocking().unwrap();
+}
+
+#[test]
 fn a_code_without_room_is_said_and_never_a_success() {
     let place = Place::new();
     for (code, passed_on) in [(0, 0), (3, 3), (255, 255), (256, 255), (0x1_0000, 255), (-1, 255)] {
@@ -285,6 +329,24 @@ fn a_child_says_at_its_pipe_how_it_is() {
     assert_eq!(place.finish(&["wait", "--ready"]).code(), 0);
     eventually("the note is another", || place.finish(&["status", "--json"]).stdout.contains("serving"));
     assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
+fn a_watch_that_nobody_reads_any_more_ends_though_nothing_happens() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    let mut watch = place.gateway(["status", "--watch"]);
+    let mut watch = watch.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(watch.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    assert!(line.contains("ready"), "{line}");
+    assert!(watch.try_wait().unwrap().is_none());
+    drop(out);
+    eventually("it has ended", || watch.try_wait().unwrap().is_some());
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+    holder.interrupt();
     assert_eq!(holder.end().code(), 0);
 }
 

@@ -77,8 +77,7 @@ pub(crate) struct Run {
     /// `1h30m`) [default: 30s, and what the one that is replaced gives itself]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) grace: Option<Duration>,
-    /// Take PROGRAM for ready only when it says so: READY=1 at `$NOTIFY_SOCKET`, as in `sd_notify(3)`
-    #[arg(long, requires = "program")]
+    #[arg(long, requires = "program", help = platform::hints::NOTIFY_HELP)]
     pub(crate) notify: bool,
     #[arg(long, value_name = "DUR", requires = "program", value_parser = interval, help = platform::hints::WATCHDOG_HELP)]
     pub(crate) watchdog: Option<Duration>,

@@ -155,11 +155,7 @@ fn force(instance: &Instance, args: &Stop, spinner: &Spinner) -> Result<u8, Erro
     let grace = args.grace.unwrap_or(GRACE);
     // What is announced is done: without a process there is nobody to be signalled, and the library says why.
     if process.is_some() {
-        complain(&if platform::hints::ASKS_THE_SILENT {
-            format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace))
-        } else {
-            format!("ending {who}: nothing asks one that does not answer")
-        });
+        complain(&words::ending(&who, grace));
     }
     let began = Instant::now();
     spinner.set(format!("{who} to end"), began.checked_add(grace));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use incumbent::{Claim, Error, Instance, TakeoverOptions, TakeoverStep, text};
 
-use crate::{args::Run, output::complain, queue, spinner::Spinner, stop::Shown, times::rounded};
+use crate::{args::Run, output::complain, queue, spinner::Spinner, stop::Shown, times::rounded, words};
 
 /// Takes the instance over, within the claim timeout of the instance for whatever is in the way.
 pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error> {
@@ -33,8 +33,7 @@ pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error>
         TakeoverStep::Forcing { pid, grace } => {
             let who = queue::process_words(*pid);
             spinner.set(format!("{who} to end"), Instant::now().checked_add(*grace));
-            let grace = text::duration(rounded(*grace));
-            complain(&format!("ending {who}: SIGTERM, and SIGKILL after {grace}"));
+            complain(&words::ending(&who, rounded(*grace)));
         }
         _ => {}
     })

@@ -7,6 +7,7 @@
 use std::{
     io::ErrorKind,
     path::{Path, absolute, is_separator},
+    time::Duration,
 };
 
 use incumbent::{
@@ -67,6 +68,15 @@ pub(crate) fn was_faster(status: &Status, which: &Which) {
         format!("`{}` says how it is", command_line(which, "status")),
         format!("`{}` replaces it", run_again(which, "--replace")),
     ]);
+}
+
+/// What is done to a process that does not answer.
+pub(crate) fn ending(who: &str, grace: Duration) -> String {
+    if commands::ASKS_THE_SILENT {
+        format!("ending {who}: SIGTERM, and SIGKILL after {}", text::duration(grace))
+    } else {
+        format!("ending {who}, at once: nothing asks one that does not answer")
+    }
 }
 
 /// Who may do what this user may not.

@@ -62,5 +62,9 @@ pub const ASKS_THE_SILENT: bool = true;
 pub const FORCE_HELP: &str =
     "End one that does not answer, or is still there after its grace: SIGTERM, and SIGKILL after the grace";
 
+/// What `run --help` says of `--notify`.
+pub const NOTIFY_HELP: &str =
+    "Take PROGRAM for ready only when it says so: READY=1 at `$NOTIFY_SOCKET`, as in `sd_notify(3)`";
+
 /// What `run --help` says of `--watchdog`.
 pub const WATCHDOG_HELP: &str = "End PROGRAM with SIGABRT when it is hung: when it is ready, and says no WATCHDOG=1 (`sd_notify(3)`) for DUR (`30s`, `2m`)";

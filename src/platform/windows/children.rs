@@ -183,7 +183,7 @@ pub fn descendants(but: &[u32]) -> Vec<Descendant> {
 }
 
 /// Whether it is what the system starts to be a console without a window: it goes when nobody uses that any more.
-fn is_console(process: &Process) -> bool {
+pub(super) fn is_console(process: &Process) -> bool {
     let path = process.executable.as_ref().map(|path| path.to_string_lossy().to_lowercase());
     path.is_some_and(|path| path.ends_with(r"\system32\conhost.exe"))
 }

@@ -13,6 +13,9 @@ use std::{
     io,
     os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle, RawHandle},
     ptr,
+    sync::mpsc::channel,
+    thread,
+    time::Duration,
 };
 
 use windows_sys::{
@@ -57,8 +60,17 @@ pub(crate) fn ask_group(leader: u32) -> io::Result<()> {
     succeeded(unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, leader) })
 }
 
-/// Asks one process, wherever its console is.
+/// Asks one process, wherever its console is. Waits for a moment at the most: Wine brings nothing into a process that is
+/// just ending, and waits for that.
 pub(crate) fn ask(pid: u32) -> io::Result<()> {
+    const MOMENT: Duration = Duration::from_millis(500);
+    let (tell, told) = channel();
+    thread::Builder::new().name("ask".into()).spawn(move || drop(tell.send(begin_in(pid))))?;
+    told.recv_timeout(MOMENT).unwrap_or(Ok(()))
+}
+
+/// Begins the routine in the process.
+fn begin_in(pid: u32) -> io::Result<()> {
     let rights = PROCESS_CREATE_THREAD
         | PROCESS_QUERY_INFORMATION
         | PROCESS_VM_OPERATION

@@ -5,16 +5,21 @@
 
 use std::{
     io,
-    os::windows::io::AsRawHandle as _,
+    os::windows::io::{AsRawHandle as _, RawHandle},
     path::Path,
     process::{Command, ExitStatus},
     time::{Duration, Instant},
 };
 
-use windows_sys::Win32::{
-    Foundation::STATUS_CONTROL_C_EXIT,
-    Storage::FileSystem::{FILE_TYPE_PIPE, GetFileType, WriteFile},
-    System::SystemInformation::GetTickCount64,
+use windows_sys::{
+    Wdk::Storage::FileSystem::{
+        FILE_PIPE_CLOSING_STATE, FILE_PIPE_LOCAL_INFORMATION, FilePipeLocalInformation,
+        NtQueryInformationFile,
+    },
+    Win32::{
+        Foundation::{STATUS_CONTROL_C_EXIT, STATUS_SUCCESS},
+        System::{IO::IO_STATUS_BLOCK, SystemInformation::GetTickCount64},
+    },
 };
 
 use super::{
@@ -66,21 +71,25 @@ pub fn may_signal(user: Option<u32>) -> bool {
 
 /// Blocks until nobody can read what is written to the standard output any more; for ever, if it is no pipe.
 ///
-/// A pipe tells only who writes: nothing is written, again and again.
+/// Nothing says that to who only writes, so that the state of the pipe is asked for again and again
+/// (`NtQueryInformationFile`, `FILE_PIPE_LOCAL_INFORMATION`, Microsoft Learn); a write of nothing would be an end to a reader.
 pub fn until_nobody_reads() {
     const PAUSE: Duration = Duration::from_millis(250);
     let out = io::stdout().as_raw_handle();
-    loop {
-        // SAFETY: the handle is asked what it is; no bytes are written, and none are read.
-        let is_read = unsafe {
-            GetFileType(out) != FILE_TYPE_PIPE
-                || WriteFile(out, std::ptr::null(), 0, std::ptr::null_mut(), std::ptr::null_mut()) != 0
-        };
-        if !is_read {
-            return;
-        }
+    while pipe_state(out) != Some(FILE_PIPE_CLOSING_STATE) {
         std::thread::sleep(PAUSE);
     }
+}
+
+/// The state of a pipe; none: it is no pipe, or that is not told.
+fn pipe_state(pipe: RawHandle) -> Option<u32> {
+    let (mut status, mut facts) = (IO_STATUS_BLOCK::default(), FILE_PIPE_LOCAL_INFORMATION::default());
+    let size = u32::try_from(size_of_val(&facts)).unwrap_or(0);
+    // SAFETY: both structs outlive the call, and the second is as long as is said.
+    let told = unsafe {
+        NtQueryInformationFile(pipe, &raw mut status, (&raw mut facts).cast(), size, FilePipeLocalInformation)
+    };
+    (told == STATUS_SUCCESS).then_some(facts.NamedPipeState)
 }
 
 /// As many as it likes.

@@ -60,5 +60,9 @@ pub const ASKS_THE_SILENT: bool = false;
 /// What `stop --help` says of `--force`.
 pub const FORCE_HELP: &str = "End one that does not answer, or is still there after its grace, at once";
 
+/// What `run --help` says of `--notify`.
+pub const NOTIFY_HELP: &str =
+    "Take PROGRAM for ready only when it says so: it writes READY=1 to the pipe that `NOTIFY_SOCKET` names";
+
 /// What `run --help` says of `--watchdog`.
 pub const WATCHDOG_HELP: &str = "End PROGRAM when it is hung: when it is ready, and writes no WATCHDOG=1 to the pipe that `NOTIFY_SOCKET` names for DUR (`30s`, `2m`)";

@@ -28,7 +28,7 @@ use super::{
     process::ProcessHandle,
     users::Private,
 };
-use crate::process::Signal;
+use crate::process::{Process, Signal};
 
 /// A file, and the job that is named after it.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Kept {
     }
 }
 
-/// The processes in the jobs of this file.
+/// The processes in the jobs of this file, but what the system itself started for them.
 fn in_jobs_of(id: FileId) -> io::Result<Vec<u32>> {
     let mut pids = Vec::new();
     for name in names_of(id) {
@@ -76,6 +76,9 @@ fn in_jobs_of(id: FileId) -> io::Result<Vec<u32>> {
             pids.extend(job.pids()?);
         }
     }
+    // One that has ended may be listed for a moment.
+    let counts = |pid| Process::of(pid).map_or(true, |it| it.is_some_and(|it| !children::is_console(&it)));
+    pids.retain(|&pid| counts(pid));
     Ok(pids)
 }
 
