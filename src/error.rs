@@ -213,6 +213,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::InvalidName { name } if crate::platform::is_reserved(name) => {
+                write!(
+                    f,
+                    "`{}` is no name for an instance: the system keeps it for a device",
+                    crate::text::shown(name)
+                )
+            }
             Self::InvalidName { name } => write!(
                 f,
                 "`{}` is no name for an instance: 1 to 64 of `a-z 0-9 . _ -`, the first a letter or a digit",

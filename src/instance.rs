@@ -42,7 +42,8 @@ pub struct Instance {
 impl Instance {
     /// Names an instance in the user's state directory.
     ///
-    /// The name has 1 to 64 of `a-z 0-9 . _ -` and starts with a letter or a digit.
+    /// The name has 1 to 64 of `a-z 0-9 . _ -` and starts with a letter or a digit. On Windows it is none of the names that
+    /// stand for a device there, such as `nul` or `com1.x`.
     ///
     /// # Errors
     /// [`Error::InvalidName`].
@@ -55,7 +56,8 @@ impl Instance {
         let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let valid = (1..=64).contains(&name.len())
             && name.starts_with(part)
-            && name.chars().all(|c| part(c) || matches!(c, '.' | '_' | '-'));
+            && name.chars().all(|c| part(c) || matches!(c, '.' | '_' | '-'))
+            && !platform::is_reserved(name);
         if !valid {
             return Err(Error::InvalidName { name: name.chars().take(80).collect() });
         }

@@ -65,7 +65,8 @@ pub fn quoted(word: &OsStr) -> String {
 pub fn system_words(error: &io::Error) -> String {
     let words = error.to_string();
     let end = words.find(" (os error").unwrap_or(words.len());
-    let mut words = shown(words[..end].trim_end_matches('.'));
+    // `%1` stands in some of Windows' sentences for what it was about.
+    let mut words = shown(words[..end].trim_end_matches('.')).replace("%1", "it");
     if words.chars().nth(1).is_some_and(char::is_lowercase) {
         let first: String = words.chars().take(1).flat_map(char::to_lowercase).collect();
         words.replace_range(..words.chars().next().map_or(0, char::len_utf8), &first);

@@ -430,3 +430,15 @@ fn a_crash_is_said_to_be_so_long_ago_and_no_foreign_clock_is_shown() {
     let (_, out, _) = told(&mut gateway(dir.path(), &["--name", "a", "status"]));
     assert!(out.contains(" ago), ended") && !clock(&out), "{out}");
 }
+
+#[test]
+fn a_history_that_cannot_be_read_is_not_called_an_empty_one() {
+    let dir = directory();
+    let history = || told(&mut gateway(dir.path(), &["--name", "a", "history"]));
+    assert!(history().2.contains("nobody has held `a` yet"));
+    for file in ["a.json", "a.history"] {
+        std::fs::write(dir.path().join(file), "garbage\n").unwrap();
+    }
+    let (code, _, said) = history();
+    assert!(code == 0 && said.contains("broken") && !said.contains("nobody has held"), "{said}");
+}

@@ -55,7 +55,8 @@ pub(crate) use unix::{
     },
     to_bytes, user_name,
     words::{
-        UNNAMED_PROCESS, access_words, canonical, path_key, quoted, user_number, user_words, writable_words,
+        UNNAMED_PROCESS, access_words, canonical, is_reserved, path_key, quoted, user_number, user_words,
+        writable_words,
     },
 };
 
@@ -103,7 +104,8 @@ pub(crate) use windows::{
         TELLS_PEER_PID, at_endpoint, connect, endpoint_name, means_nobody,
     },
     process,
-    served::{Awaited, Guest, Listener, Waker, Wakes, listen_on, wait_for_any},
+    reactor::{Waker, Wakes},
+    served::{Awaited, Guest, Listener, listen_on, wait_for_any},
     system::{
         block_signals_here, boot_id, boot_time, default_state_dir, exit_at_once, file_system, from_bytes,
         host_name, machine_id, means_no_room, most_descriptors, parent, pid_namespace, runtime_dir,
@@ -112,6 +114,7 @@ pub(crate) use windows::{
     users::{effective_user, user_name},
     users_of_file::who_has_open,
     words::{
-        UNNAMED_PROCESS, access_words, canonical, path_key, quoted, user_number, user_words, writable_words,
+        UNNAMED_PROCESS, access_words, canonical, is_reserved, path_key, quoted, user_number, user_words,
+        writable_words,
     },
 };

@@ -31,7 +31,7 @@ pub(crate) fn history(instance: &Instance, which: &Which, args: &args::History) 
                 break;
             }
         }
-    } else if history.entries.is_empty() && history.unrecorded.is_none() {
+    } else if history.entries.is_empty() && history.unrecorded.is_none() && history.problem.is_none() {
         output::complain(&format!("gateway: nobody has held `{}` yet", instance.name()));
     } else if !history.entries.is_empty() {
         output::say(&table(&history.entries))?;

@@ -22,6 +22,11 @@ pub(crate) fn path_key(path: &Path) -> Vec<u8> {
     path.as_os_str().as_encoded_bytes().to_vec()
 }
 
+/// Tells whether the system keeps a file's name for itself: none.
+pub(crate) fn is_reserved(_: &str) -> bool {
+    false
+}
+
 /// Quotes a word for a shell where it needs that.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,~^".contains(c);

@@ -15,6 +15,7 @@ pub(crate) mod locks;
 pub(crate) mod owned;
 pub(crate) mod pipes;
 pub(crate) mod process;
+pub(crate) mod reactor;
 pub(crate) mod served;
 #[cfg(feature = "cli")]
 pub mod signals;

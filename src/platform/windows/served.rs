@@ -1,7 +1,6 @@
 //! Named pipes, the server's side: accept, read and write without blocking, and wait for many at once.
 //!
-//! mio does the overlapped calls and tells what is ready; it tells each thing once, so that it is remembered here until
-//! it is used up. A listener has several instances of its pipe that wait for a client, and makes the next one before it
+//! What is ready is known by `reactor.rs`. A listener has several instances of its pipe that wait for a client, and makes the next one before it
 //! gives one away: at no moment is the name without an instance that can be met.
 //!
 //! The first instance is asked for as the first (`FILE_FLAG_FIRST_PIPE_INSTANCE`): where another process has the name
@@ -12,18 +11,14 @@
 //! `GetNamedPipeClientProcessId` (Microsoft Learn).
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     io::{self, Read as _, Write as _},
-    os::windows::io::{AsRawHandle as _, FromRawHandle as _, IntoRawHandle as _, OwnedHandle},
+    os::windows::io::{AsRawHandle as _, FromRawHandle as _, OwnedHandle},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Registry, Token, windows::NamedPipe};
 use windows_sys::Win32::{
     Foundation::{ERROR_ACCESS_DENIED, INVALID_HANDLE_VALUE},
     Security::Authorization::SE_KERNEL_OBJECT,
@@ -37,6 +32,7 @@ use windows_sys::Win32::{
 use super::{
     pipes::{Address, Peer, means_end},
     process::ProcessHandle,
+    reactor::{Source, Wakes, locked, reactor},
     users::{Private, ROOT, access_of, effective_user, user_of_process},
     wide::{code_of, succeeded, wide},
 };
@@ -47,87 +43,6 @@ const DOORS: usize = 4;
 const BUFFER: u32 = 64 * 1024;
 /// So much of what nobody wants to hear now is kept, so that the end behind it is seen.
 const STASH: usize = 4096;
-
-/// What waits for events, and where sources are registered.
-struct Reactor {
-    poll: Mutex<(Poll, Events)>,
-    registry: Registry,
-    sources: Mutex<HashMap<Token, Weak<Ready>>>,
-    next: AtomicUsize,
-}
-
-/// What is known to be possible now.
-#[derive(Debug, Default)]
-struct Ready {
-    to_read: AtomicBool,
-    to_write: AtomicBool,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn reactor() -> io::Result<&'static Reactor> {
-    static REACTOR: OnceLock<io::Result<Reactor>> = OnceLock::new();
-    let made = REACTOR.get_or_init(|| {
-        let poll = Poll::new()?;
-        let registry = poll.registry().try_clone()?;
-        Ok(Reactor {
-            poll: Mutex::new((poll, Events::with_capacity(256))),
-            registry,
-            sources: Mutex::default(),
-            next: AtomicUsize::new(0),
-        })
-    });
-    made.as_ref().map_err(|error| error.kind().into())
-}
-
-impl Reactor {
-    fn token(&self, ready: &Arc<Ready>) -> Token {
-        let token = Token(self.next.fetch_add(1, Ordering::Relaxed));
-        let mut sources = locked(&self.sources);
-        sources.retain(|_, known| known.strong_count() > 0);
-        sources.insert(token, Arc::downgrade(ready));
-        token
-    }
-
-    /// Takes note of what has become possible, waiting for so long (none: for ever).
-    fn look(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let mut poll = locked(&self.poll);
-        let (poll, events) = &mut *poll;
-        match poll.poll(events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            polled => polled?,
-        }
-        let sources = locked(&self.sources);
-        for event in &*events {
-            if let Some(ready) = sources.get(&event.token()).and_then(Weak::upgrade) {
-                ready.to_read.fetch_or(event.is_readable() || event.is_read_closed(), Ordering::AcqRel);
-                ready.to_write.fetch_or(event.is_writable() || event.is_write_closed(), Ordering::AcqRel);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A pipe that is registered, and what is known to be possible with it.
-#[derive(Debug)]
-struct Source {
-    pipe: NamedPipe,
-    ready: Arc<Ready>,
-}
-
-impl Source {
-    fn new(pipe: OwnedHandle) -> io::Result<Self> {
-        // SAFETY: a named pipe that was made for overlapped calls, owned by mio from here on.
-        let mut pipe = unsafe { NamedPipe::from_raw_handle(pipe.into_raw_handle()) };
-        let ready = Arc::new(Ready::default());
-        let reactor = reactor()?;
-        let token = reactor.token(&ready);
-        reactor.registry.register(&mut pipe, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { pipe, ready })
-    }
-}
 
 /// A name at which this process is about to listen: its first instance.
 #[derive(Debug)]
@@ -363,36 +278,6 @@ impl Checked<'_> {
     }
 }
 
-/// Wakes the answering thread from another.
-#[derive(Debug)]
-pub(crate) struct Waker(mio::Waker);
-
-/// The answering thread's end of a [`Waker`].
-#[derive(Debug)]
-pub(crate) struct Wakes(Arc<Ready>);
-
-impl Waker {
-    pub(crate) fn pair() -> io::Result<(Self, Wakes)> {
-        let ready = Arc::new(Ready::default());
-        let reactor = reactor()?;
-        let waker = mio::Waker::new(&reactor.registry, reactor.token(&ready))?;
-        Ok((Self(waker), Wakes(ready)))
-    }
-
-    /// Wakes; a second time before it was noticed changes nothing.
-    pub(crate) fn wake(&self) {
-        let _ = self.0.wake();
-    }
-}
-
-impl Wakes {
-    /// Takes note of having been woken.
-    pub(crate) fn clear(&self) -> bool {
-        self.0.to_read.store(false, Ordering::Release);
-        true
-    }
-}
-
 /// What to wait for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Awaited<'a> {
@@ -431,107 +316,6 @@ pub(crate) fn wait_for_any(awaited: &[Awaited<'_>], deadline: Option<Instant>) -
         reactor.look(left)?;
     }
 }
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)] // A test fails so.
-mod tests {
-    use super::*;
-    use crate::platform::windows::pipes::{Read, Stream, connect, means_nobody};
-
-    const LONG: Duration = Duration::from_secs(20);
-
-    fn address(name: &str) -> Address {
-        Address::Path(format!(r"\\.\pipe\incumbent-test-{name}-{}", std::process::id()).into())
-    }
-
-    fn soon() -> Instant {
-        Instant::now() + LONG
-    }
-
-    /// Lets the next client in, on this thread.
-    fn let_in(listener: &Listener) -> Guest {
-        loop {
-            assert_eq!(wait_for_any(&[Awaited::Listener(listener)], Some(soon())).unwrap(), [true]);
-            if let Some(guest) = listener.accept().unwrap() {
-                return guest;
-            }
-        }
-    }
-
-    fn hear(guest: &Guest) -> Vec<u8> {
-        let mut piece = [0; 64];
-        loop {
-            assert_eq!(wait_for_any(&[Awaited::Reading(guest)], Some(soon())).unwrap(), [true]);
-            if let Some(count) = guest.check().unwrap().read(&mut piece).unwrap() {
-                return piece[..count].to_vec();
-            }
-        }
-    }
-
-    fn read(client: &Stream) -> Vec<u8> {
-        let mut piece = [0; 64];
-        match client.read(&mut piece, Some(soon()), None).unwrap() {
-            Read::Bytes(count) => piece[..count].to_vec(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// One test, because only one thread of a process waits for events, as the answering thread does.
-    #[test]
-    fn clients_are_met_heard_and_answered_and_their_end_is_seen() {
-        let name = address("met");
-        assert!(means_nobody(&connect(&name).unwrap_err()));
-        let listener = Listener::new(listen_on(&name, effective_user()).unwrap());
-        let client = connect(&name).unwrap();
-        let guest = let_in(&listener);
-        let own = Peer { uid: Some(effective_user()), pid: Some(std::process::id()) };
-        assert_eq!((client.peer().unwrap(), guest.peer().unwrap()), (own, own));
-
-        client.write_all(b"question", soon()).unwrap();
-        assert_eq!(hear(&guest), b"question");
-        assert_eq!(guest.check().unwrap().write(b"answer").unwrap(), Some(6));
-        assert_eq!(read(&client), b"answer");
-
-        // What is said while only the end is awaited is neither lost nor taken for it.
-        client.write_all(b"more", soon()).unwrap();
-        let at_once = Some(Instant::now() + Duration::from_millis(50));
-        assert_eq!(wait_for_any(&[Awaited::Leaving(&guest)], at_once).unwrap(), [false]);
-        assert_eq!(hear(&guest), b"more");
-        drop(client);
-        assert_eq!(wait_for_any(&[Awaited::Leaving(&guest)], Some(soon())).unwrap(), [true]);
-        assert_eq!(hear(&guest), b"");
-        drop(guest);
-
-        // The last words reach a client though the server closes at once.
-        let client = connect(&name).unwrap();
-        let guest = let_in(&listener);
-        assert_eq!(guest.check().unwrap().write(b"farewell").unwrap(), Some(8));
-        drop(guest);
-        assert_eq!(read(&client), b"farewell");
-
-        let silent = client.read(&mut [0], Some(Instant::now() + Duration::from_millis(20)), None).unwrap();
-        assert!(matches!(silent, Read::End | Read::Nothing), "{silent:?}");
-        let (waker, wakes) = Waker::pair().unwrap();
-        std::thread::spawn(move || waker.wake());
-        assert_eq!(wait_for_any(&[Awaited::Wakes(&wakes)], Some(soon())).unwrap(), [true]);
-        assert!(wakes.clear());
-
-        // More at once than there are instances that wait: the others are told that it is busy, and none that nobody is there.
-        let many: Vec<io::Result<Stream>> = (0..2 * DOORS).map(|_| connect(&name)).collect();
-        let busy = many.iter().filter_map(|client| client.as_ref().err());
-        assert!(busy.clone().all(|error| error.kind() == io::ErrorKind::WouldBlock));
-        assert_eq!(busy.count(), DOORS);
-        let guests: Vec<Guest> = (0..DOORS).map(|_| let_in(&listener)).collect();
-        assert!(connect(&name).is_ok());
-        drop((guests, many));
-
-        listener.shut_down();
-        assert!(!listener.still_listens());
-        // mio closes what it has been cancelled as soon as that is looked at.
-        let deadline = soon();
-        while !connect(&name).is_err_and(|error| means_nobody(&error)) {
-            assert!(Instant::now() < deadline);
-            wait_for_any(&[], Some(Instant::now() + Duration::from_millis(5))).unwrap();
-        }
-    }
-}
+#[path = "served_tests.rs"]
+mod tests;

@@ -22,6 +22,16 @@ pub(crate) fn path_key(path: &Path) -> Vec<u8> {
     path.to_string_lossy().replace('/', "\\").to_lowercase().into_bytes()
 }
 
+/// Tells whether a file of this name, whatever its extension, would be a device ("Naming Files, Paths, and Namespaces",
+/// Microsoft Learn).
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default();
+    let numbered = |start: &str| {
+        stem.strip_prefix(start).is_some_and(|digit| digit.len() == 1 && digit.as_bytes()[0].is_ascii_digit())
+    };
+    matches!(stem, "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
+}
+
 /// Quotes a word where `cmd.exe` or PowerShell would not take it as it is: in double quotes, which both know.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:\\=+,~".contains(c);
@@ -66,5 +76,11 @@ mod tests {
         assert_eq!(quoted(r"C:\bin\gateway.exe"), r"C:\bin\gateway.exe");
         assert_eq!(quoted("it's; ls"), "\"it's; ls\"");
         assert_eq!(quoted(""), "\"\"");
+    }
+
+    #[test]
+    fn names_of_devices_are_reserved_with_any_extension() {
+        assert!(["nul", "con.x", "com1", "lpt9.a.b", "aux"].into_iter().all(is_reserved));
+        assert!(!["null", "com", "com10", "a.nul", "console"].into_iter().any(is_reserved));
     }
 }
