@@ -82,12 +82,19 @@ pub(crate) struct Facts {
 const SCANNED: Duration = Duration::from_millis(250);
 
 /// Tries again what another program's short look may be in the way of.
-pub(super) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn patiently<T>(attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    patiently_while(is_in_use, attempt)
+}
+
+fn patiently_while<T>(
+    is_passing: impl Fn(&io::Error) -> bool,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     let deadline = Instant::now() + SCANNED;
     let mut pause = Duration::from_millis(1);
     loop {
         match attempt() {
-            Err(error) if is_in_use(&error) && Instant::now() < deadline => std::thread::sleep(pause),
+            Err(error) if is_passing(&error) && Instant::now() < deadline => std::thread::sleep(pause),
             done => return done,
         }
         pause = (pause * 2).min(Duration::from_millis(30));
@@ -319,9 +326,12 @@ pub(crate) fn empty(file: &File) -> io::Result<()> {
     unsafe { File::from_raw_handle(opened) }.set_len(0)
 }
 
-/// Opens a file to read it, and keeps nobody from doing with it what he likes meanwhile.
+/// Opens a file to read it, and keeps nobody from doing with it what he likes meanwhile. One that another program has for
+/// itself alone is tried again; what may not be read is not.
 pub(crate) fn open_to_look(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)
+    let is_taken = |error: &io::Error| code_of(error) == Some(ERROR_SHARING_VIOLATION);
+    let open = || OpenOptions::new().read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path);
+    patiently_while(is_taken, open)
 }
 
 /// Puts a file in the place of another, which somebody may be reading at this moment.
@@ -337,5 +347,29 @@ pub(crate) fn kind_of(kind: FileType) -> &'static str {
         "a directory"
     } else {
         "a symbolic link"
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_file_that_a_scanner_has_for_itself_for_a_moment_is_read_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        std::fs::write(&path, "text").unwrap();
+        let scanner = OpenOptions::new().read(true).share_mode(0).open(&path).unwrap();
+        assert!(File::open(&path).is_err(), "it has it for itself");
+        let (tell, told) = channel();
+        let reader = std::thread::spawn(move || {
+            tell.send(()).unwrap();
+            open_to_look(&path).map(drop)
+        });
+        told.recv().unwrap();
+        drop(scanner);
+        reader.join().unwrap().unwrap();
     }
 }
