@@ -32,7 +32,7 @@
 //! # Platform
 //! Linux is run and tested; Windows is tested under Wine; macOS and FreeBSD are type-checked only, and have no abstract
 //! sockets: there, deleting the files of a living holder lets a second one in for at most a second. On Windows the lock is
-//! `LockFileEx`'s, the socket is a named pipe, and the files of a living holder cannot be deleted.
+//! `LockFileEx`'s, the socket is a named pipe, and the pid file of a living holder cannot be deleted.
 
 mod answer;
 mod blocking;
