@@ -43,7 +43,7 @@ fn of_two_hundred_started_at_once_one_holds_and_all_others_are_told_who() {
         let start = || {
             let mut run: Command = place.gateway(stand_in::run(&[], "last"));
             os::own(&mut run);
-            run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+            os::spawn(run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))
         };
         let mut herd = Herd((0..CONTENDERS).map(|_| start()).collect());
         // Each says one line first: that it holds, or who does.

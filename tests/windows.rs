@@ -40,7 +40,7 @@ fn stand_in() {
 fn taskkill(holder: &Running) {
     let mut command = Command::new("taskkill");
     command.args(["/F", "/PID", &holder.pid().to_string()]).stdout(Stdio::null());
-    assert!(command.status().unwrap().success());
+    assert!(os::spawn(&mut command).wait().unwrap().success());
 }
 
 fn files(dir: &Path) -> BTreeSet<String> {

@@ -37,7 +37,7 @@ fn run(options: &[&str], does: &str) -> Vec<String> {
 /// Starts another program that does this, from within one.
 fn start(does: &str) -> Child {
     let words = program(does);
-    Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).spawn().unwrap()
+    os::spawn(Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()))
 }
 
 fn say(what: &str) {
@@ -95,7 +95,7 @@ fn role() {
         // Takes the place of the one that runs it, from within.
         "take-over" => {
             let words = run(&["--replace"], "family 1");
-            let mut next = Command::new(PROGRAM).args(words).stderr(Stdio::inherit()).spawn().unwrap();
+            let mut next = os::spawn(Command::new(PROGRAM).args(words).stderr(Stdio::inherit()));
             next.wait().unwrap();
         }
         // Starts another instance in the background, from within.
@@ -337,7 +337,7 @@ fn a_watch_that_nobody_reads_any_more_ends_though_nothing_happens() {
     let place = Place::new();
     let holder = place.hold(&["run"]);
     let mut watch = place.gateway(["status", "--watch"]);
-    let mut watch = watch.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut watch = os::spawn(watch.stdin(Stdio::null()).stdout(Stdio::piped()));
     let mut line = String::new();
     let mut out = BufReader::new(watch.stdout.take().unwrap());
     out.read_line(&mut line).unwrap();

@@ -135,7 +135,7 @@ impl Running {
         command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
         os::own(command);
         os::lead(command);
-        let mut child = command.spawn().unwrap();
+        let mut child = os::spawn(command);
         let pid = child.id();
         let (alive, ended) = channel::<()>();
         let overdue = Arc::new(AtomicBool::new(false));

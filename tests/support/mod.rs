@@ -51,7 +51,7 @@ pub(crate) fn gateway(dir: &Path, args: &[&str]) -> Command {
 
 /// Runs a command to its end, under the watchdog.
 pub(crate) fn output(command: &mut Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = os::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let pid = child.id();
     let (done, result) = mpsc::channel();
     thread::spawn(move || done.send(child.wait_with_output()));
@@ -96,14 +96,13 @@ impl Player {
     fn start(role: &str, dir: &Path, name: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         os::own(&mut command);
-        let mut child = command
+        command
             .args(["role", "--exact", "--nocapture"])
             .envs([(ROLE, role), (NAME, name)])
             .env(DIR, dir)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        let mut child = os::spawn(&mut command);
         let (say, says) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || {

@@ -65,11 +65,7 @@ impl Program {
 
     pub fn start(command: &mut Command) -> Self {
         os::own(command);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let mut child = os::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("piped");
         let (send, lines) = channel();

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use super::os;
+
 /// The one process of Unix that was started with these words; the program is known by its file's name.
 pub(crate) fn unix_pid(program: &str, args: &[String]) -> String {
     let mut found = Vec::new();
@@ -23,5 +25,5 @@ pub(crate) fn unix_pid(program: &str, args: &[String]) -> String {
 pub(crate) fn kill_9(unix_pid: &str) {
     let mut start = Command::new("start");
     start.args(["/wait", "/unix", "/bin/kill", "-9", unix_pid]).stdin(Stdio::null()).stdout(Stdio::null());
-    assert!(start.status().unwrap().success());
+    assert!(os::spawn(&mut start).wait().unwrap().success());
 }

@@ -25,6 +25,7 @@ use std::{
     collections::BTreeSet,
     io::Write as _,
     path::{Path, PathBuf},
+    process::{Child, Command},
     sync::Mutex,
 };
 
@@ -39,6 +40,25 @@ pub fn left_out(what_and_why: &str) {
     if SAID.lock().is_ok_and(|mut said| said.insert(what_and_why.to_owned())) {
         // A line of its own, and in one piece: others write there, too.
         let _ = std::io::stderr().write_all(format!("\nleft out: {what_and_why}\n").as_bytes());
+    }
+}
+
+/// Starts it. Wine (8.0) once in some thousand times ends a new process before its first instruction, and says so with
+/// `ERROR_INTERNAL_ERROR`: nothing of it has run, and it is started again.
+#[track_caller]
+pub fn spawn(command: &mut Command) -> Child {
+    const INTERNAL_ERROR: i32 = 1359;
+    let mut tries = 0..3;
+    loop {
+        match command.spawn() {
+            Ok(child) => return child,
+            Err(error)
+                if is_wine() && error.raw_os_error() == Some(INTERNAL_ERROR) && tries.next().is_some() =>
+            {
+                left_out("the first try of a process that Wine ended before it ran (error 1359)");
+            }
+            Err(error) => panic!("cannot start {command:?}: {error}"),
+        }
     }
 }
 
