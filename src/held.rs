@@ -15,14 +15,14 @@ use std::{
 };
 
 use incumbent_proto::{Child, Phase, StatusReply, StopReason};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::{
     endpoint::Endpoint,
     history::Entry,
     instance_id::InstanceId,
     lag::Lag,
-    message::Message,
+    message::Inbox,
     overtime::LastWords,
     pid_file::PidFile,
     place::Place,
@@ -95,7 +95,7 @@ pub(crate) struct Face {
     /// How long it has to stop, unless the asker says.
     pub(crate) grace: Duration,
     pub(crate) child: Option<Child>,
-    pub(crate) messages: Option<mpsc::UnboundedSender<Message>>,
+    pub(crate) messages: Option<Inbox>,
     /// What the holder had to go without, and why.
     pub(crate) problems: Vec<(Problem, String)>,
     /// Why it does not stop when it is asked to.

@@ -10,7 +10,6 @@ use std::{
 };
 
 use incumbent_proto::{Child, Phase};
-use tokio::sync::mpsc;
 
 use crate::{
     answer,
@@ -18,7 +17,7 @@ use crate::{
     held::{Held, Life, StopAsked},
     instance_id::InstanceId,
     lag::Lag,
-    message::Messages,
+    message::{Inbox, Messages},
     overtime::LastWords,
     release,
 };
@@ -168,9 +167,9 @@ impl Holder {
     /// Takes messages from now on; without this, `send` is refused. A second call takes over from the first.
     #[must_use = "dropping it refuses messages again"]
     pub fn messages(&self) -> Messages {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.held.face().messages = Some(sender);
-        Messages::new(receiver)
+        let (inbox, messages) = Inbox::new();
+        self.held.face().messages = Some(inbox);
+        messages
     }
 
     /// Counts a piece of work in flight until the guard is dropped; none: the holder is stopping, begin nothing.

@@ -17,7 +17,6 @@ use incumbent_proto::{
 use crate::{
     answer::Ticket,
     held::{Answered, Held, Life, StopAsked, Successor},
-    message::Message,
     platform::Peer,
 };
 
@@ -194,12 +193,13 @@ impl Visit {
             return self.refuse(Why::Stopping, "it is stopping");
         }
         *tickets += 1;
-        let handed =
-            messages.is_some_and(|messages| messages.send(Message::new(send, self.peer, *tickets)).is_ok());
-        if handed {
-            self.doing = Doing::AwaitingAnswer(*tickets);
-        } else {
-            self.refuse(Why::NoMessages, "it takes no messages");
+        let left = match messages {
+            Some(inbox) => inbox.leave(send, self.peer, *tickets),
+            None => Err((Why::NoMessages, "it takes no messages")),
+        };
+        match left {
+            Ok(()) => self.doing = Doing::AwaitingAnswer(*tickets),
+            Err((why, words)) => self.refuse(why, words),
         }
     }
 

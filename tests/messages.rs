@@ -8,9 +8,9 @@ mod os;
 #[path = "support/stand_in.rs"]
 mod stand_in;
 
-use std::{collections::BTreeSet, io::Write as _, path::Path, thread};
+use std::{collections::BTreeSet, io::Write as _, path::Path, sync::mpsc::channel, thread};
 
-use gateway::{Place, Running, role_dir};
+use gateway::{Place, Running, WATCHDOG, role_dir};
 use serde_json::{Value, json};
 
 fn printed(holder: &Running) -> Value {
@@ -215,6 +215,39 @@ fn a_reader_that_does_not_read_keeps_nobody_from_stopping() {
     assert_eq!(holder.end().code(), 0);
     assert_eq!(sender.end().code(), 4);
     drop(reader);
+}
+
+#[test]
+fn a_reader_that_does_not_read_is_not_sent_messages_without_end() {
+    let place = Place::new();
+    let (reader, stdout) = os::pipe();
+    let holder = Running::start_with_stdout(&mut place.gateway(["run"]), stdout);
+    holder.says("holding ");
+    // Sixteen MiB may wait: of forty MiB at least the last third is refused, and the others wait.
+    let (senders, refused) = (40, 40 / 3);
+    let (tell, told) = channel();
+    thread::scope(|scope| {
+        for _ in 0..senders {
+            let (place, tell) = (&place, tell.clone());
+            scope.spawn(move || {
+                let mut sender = place.start(&["send", "-"]);
+                sender.stdin.take().unwrap().write_all(&vec![b'x'; 1_000_000]).unwrap();
+                tell.send(sender.end()).unwrap();
+            });
+        }
+        for _ in 0..refused {
+            let refused = told.recv_timeout(WATCHDOG).unwrap();
+            assert_eq!(refused.code(), 4, "{refused:?}");
+            assert!(refused.stderr.contains("too many messages wait"), "{refused:?}");
+        }
+        let asked = place.finish(&["status", "--json"]);
+        assert_eq!(asked.code(), 0, "{asked:?}");
+        assert_eq!(place.finish(&["stop", "--grace", "300ms"]).code(), 0);
+    });
+    assert_eq!(holder.end().code(), 0);
+    drop(reader);
+    drop(tell);
+    assert!(told.iter().all(|ended| ended.code() == 4), "nothing was printed, nothing is answered with 0");
 }
 
 #[test]
