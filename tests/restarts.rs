@@ -1,0 +1,71 @@
+//! A restart is done when another holder answers, and a stop when nobody holds: not when it was asked for.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+
+#[path = "support/gateway.rs"]
+mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/stand_in.rs"]
+mod stand_in;
+
+use gateway::Place;
+use serde_json::Value;
+
+#[test]
+fn stand_in() {
+    stand_in::play();
+}
+
+/// A place whose holder runs in the background, and ends with the test.
+struct Background(Place);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.gateway(["stop", "--force", "--grace", "0"]).output();
+    }
+}
+
+fn seen(place: &Place) -> Value {
+    serde_json::from_str(&place.finish(&["status", "--json"]).stdout).unwrap()
+}
+
+#[test]
+fn a_replacement_in_the_background_is_done_when_another_one_is_ready() {
+    let background = Background(Place::new());
+    let place = &background.0;
+    let run = |options: &[&str], does: &str| {
+        place.finish(&stand_in::run(&[&["--detach", "--replace"], options].concat(), does))
+    };
+    assert_eq!(run(&[], "last").code(), 0);
+    let mut last = seen(place);
+    for _ in 0..5 {
+        assert_eq!(run(&[], "last").code(), 0);
+        let now = seen(place);
+        assert_eq!(now["state"], "ready", "{now}");
+        assert_ne!(now["holder"]["instance_id"], last["holder"]["instance_id"], "{now}");
+        assert_eq!(now["previous"]["end"], "replaced", "{now}");
+        assert_eq!(now["previous"]["generation"], last["holder"]["generation"], "{now}");
+        last = now;
+    }
+    // One that does not come up is no success, and nobody is said to run.
+    let failed = run(&["--notify"], "exit 7");
+    assert_eq!(failed.code(), 7, "{failed:?}");
+    assert!(!failed.stderr.contains("started `gateway`"), "{failed:?}");
+    assert_eq!(place.finish(&["status"]).code(), 3);
+}
+
+#[test]
+fn whoever_starts_when_a_stop_has_returned_is_never_refused() {
+    let place = Place::new();
+    for round in 0..os::rounds(20) {
+        let holder = place.hold(&stand_in::run(&[], "last"));
+        holder.prints("child ");
+        assert_eq!(place.finish(&["stop"]).code(), 0);
+        let next = place.start(&["run", "--wait=0s"]);
+        let said = next.says("");
+        assert!(said.starts_with("holding "), "round {round}: {said}");
+        next.terminate();
+        assert_eq!(next.end().code(), 0);
+        assert_eq!(holder.end().code(), 0);
+    }
+}
