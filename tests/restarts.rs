@@ -69,3 +69,29 @@ fn whoever_starts_when_a_stop_has_returned_is_never_refused() {
         assert_eq!(holder.end().code(), 0);
     }
 }
+
+/// A bot that is told to restart itself, say: what it starts for that would end with it.
+#[cfg(target_os = "linux")] // elsewhere orphans are not adopted, or a job takes all of it along
+#[test]
+fn a_program_can_have_itself_replaced_in_the_background() {
+    let background = Background(Place::new());
+    let place = &background.0;
+    for _ in 0..5 {
+        let again =
+            format!("{} run --replace --detach -- sleep 1000; echo came back; sleep 1000", gateway::PROGRAM);
+        let old = place.hold(&["run", "--grace", "5s", "--", "sh", "-c", &again]);
+        let pid = old.pid();
+        let ended = old.end();
+        assert_eq!(ended.code(), 0, "its successor was there: {ended:?}");
+        assert_eq!(place.finish(&["wait", "--ready"]).code(), 0);
+        let now = seen(place);
+        assert_ne!(now["holder"]["pid"], pid, "{now}");
+        assert_eq!(
+            (&now["previous"]["pid"], &now["previous"]["end"]),
+            (&pid.into(), &"replaced".into()),
+            "{now}"
+        );
+        assert!(place.dir().join("gateway.log").exists(), "and its output has a place");
+        assert_eq!(place.finish(&["stop"]).code(), 0);
+    }
+}
