@@ -8,7 +8,7 @@ mod os;
 #[path = "support/stand_in.rs"]
 mod stand_in;
 
-use gateway::Place;
+use gateway::{Place, Running};
 use serde_json::Value;
 
 #[test]
@@ -93,5 +93,38 @@ fn a_program_can_have_itself_replaced_in_the_background() {
         );
         assert!(place.dir().join("gateway.log").exists(), "and its output has a place");
         assert_eq!(place.finish(&["stop"]).code(), 0);
+    }
+}
+
+/// Process 1 of a container takes all of it along, its successor too: then only another start of the container helps.
+#[cfg(target_os = "linux")] // only Linux has pid namespaces
+#[test]
+fn a_first_process_that_is_replaced_from_within_its_container_wants_to_be_started_again() {
+    let inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let container = |command: &std::process::Command| {
+        let mut container = std::process::Command::new(inside[0]);
+        container.args(&inside[1..]).arg(command.get_program()).args(command.get_args());
+        container.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        container
+    };
+    if !container(&std::process::Command::new("true")).status().is_ok_and(|status| status.success()) {
+        os::left_out("a pid namespace cannot be made here");
+        return;
+    }
+    let place = Place::new();
+    let again = format!("{} run --replace --detach -- sleep 1000; sleep 1000", gateway::PROGRAM);
+    let first = Running::start(&mut container(&place.gateway(["run", "--", "sh", "-c", &again])));
+    let ended = first.end();
+    assert_eq!(ended.code(), 79, "{ended:?}");
+    assert!(ended.stderr.contains("process 1: nobody runs now"), "{ended:?}");
+
+    // Whoever comes from outside, or from another container, stays.
+    for from_outside in [true, false] {
+        let first = Running::start(&mut container(&place.gateway(["run"])));
+        first.says("holding ");
+        let replace = place.gateway(["run", "--replace"]);
+        let next = Running::start(&mut if from_outside { replace } else { container(&replace) });
+        next.says("holding ");
+        assert_eq!(first.end().code(), 0, "{from_outside}");
     }
 }
