@@ -46,6 +46,9 @@ impl Endpoint {
 }
 
 /// Puts a socket at a path: what `bind` binds beside it is given to the owner, and renamed into place.
+///
+/// # Errors
+/// `NotFound` also when somebody else put another in place of it meanwhile; then none of it is left.
 pub(crate) fn put_in_place<S>(
     path: &Path,
     owner: u32,
@@ -66,6 +69,7 @@ pub(crate) fn put_in_place<S>(
         std::fs::remove_file(&beside).map_err(failed)?;
     }
     let socket = bind(&beside).map_err(failed)?;
+    let own = platform::at(&beside).map_err(failed)?.map(|facts| facts.id);
     let place_it = || {
         if platform::effective_user() == 0 {
             platform::give_to(&beside, owner).map_err(failed)?;
@@ -79,8 +83,11 @@ pub(crate) fn put_in_place<S>(
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    let node = platform::at(path).map_err(failed)?.map(|facts| facts.id);
-    Ok((socket, node.ok_or_else(|| failed(ErrorKind::NotFound.into()))?))
+    // What was renamed may be another's by then: who believed it to be its own would never be met there.
+    match platform::at(path).map_err(failed)?.map(|facts| facts.id) {
+        Some(node) if Some(node) == own => Ok((socket, node)),
+        _ => Err(failed(ErrorKind::NotFound.into())),
+    }
 }
 
 /// A name beside the final one, and no longer: the last character becomes `~`, which no instance's name has.
@@ -89,4 +96,28 @@ fn beside(path: &Path) -> PathBuf {
     name.pop();
     name.push('~');
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    /// Two contenders that have locks on two files, because the first file was deleted, have one name to bind at.
+    #[test]
+    fn what_another_took_away_meanwhile_is_not_found_and_nothing_is_left_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.sock");
+        let owner = platform::effective_user();
+        let taken = put_in_place(&path, owner, |beside| {
+            drop(File::create(beside)?);
+            fs::remove_file(beside)
+        });
+        assert!(matches!(taken, Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let (_own, node) = put_in_place(&path, owner, |beside| File::create(beside)).unwrap();
+        assert_eq!(platform::at(&path).unwrap().unwrap().id, node);
+    }
 }

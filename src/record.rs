@@ -112,6 +112,12 @@ pub(crate) struct DirId {
     pub(crate) ino: u64,
 }
 
+impl DirId {
+    pub(crate) fn of(id: platform::FileId) -> Self {
+        Self { dev: id.dev, ino: id.ino }
+    }
+}
+
 /// The program that a holder runs and watches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Child {
@@ -188,11 +194,13 @@ pub(crate) fn is_on_another_machine(record: &Record, dir: &Path) -> bool {
 }
 
 impl Record {
-    /// The child that this holder did not see the end of, or did not look for; none after a restart of the host.
-    pub(crate) fn unfinished_child(&self) -> Option<Child> {
+    /// The child that this holder did not see the end of, or did not look for; none after a restart of the host, and none
+    /// if the record was written for another directory, whatever its path: then it was copied, and the child is somebody's.
+    pub(crate) fn unfinished_child(&self, place: &Place) -> Option<Child> {
         let boot_id = platform::boot_id();
         let is_this_boot = boot_id.is_some() && self.boot_id == boot_id;
-        self.child.as_ref().or(self.left_behind.as_ref()).filter(|_| is_this_boot).cloned()
+        let is_here = self.dir_id.is_none() || self.dir_id == place.dir_id().map(DirId::of);
+        self.child.as_ref().or(self.left_behind.as_ref()).filter(|_| is_this_boot && is_here).cloned()
     }
 
     /// Reads the record of this place. One of another instance or directory that was copied here is a broken one.
@@ -208,12 +216,16 @@ impl Record {
         }
     }
 
-    /// Tells whether it is of this place: of the name, and of the directory by path or by inode. (A directory that was
-    /// renamed keeps its inode; a device may have another number after a restart.)
+    /// Tells whether it is of this place: of the name, and of the directory by path or by device and inode. (A directory
+    /// that was renamed keeps both; only after a restart a device may have another number. The inode alone says little:
+    /// the roots of most file systems have the same one.)
     pub(crate) fn is_of(&self, place: &Place) -> bool {
-        let inode = |id: Option<DirId>| id.map(|id| id.ino);
-        let here = place.dir_id().map(|id| id.ino);
-        self.name == place.name && (self.dir == place.dir || inode(self.dir_id) == here || here.is_none())
+        let is_this_boot = self.boot_id == platform::boot_id();
+        let is_it = |here: DirId| {
+            self.dir_id.is_some_and(|id| id.ino == here.ino && (id.dev == here.dev || !is_this_boot))
+        };
+        let here = place.dir_id().map(DirId::of);
+        self.name == place.name && (self.dir == place.dir || here.is_none_or(is_it))
     }
 
     /// Reads what stands at `path`. Never blocks, writes nothing, and never fails: a broken record is a value.

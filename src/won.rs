@@ -48,7 +48,7 @@ impl Held {
             schema: SCHEMA,
             name: place.name.clone(),
             dir: place.dir.clone(),
-            dir_id: place.dir_id().map(|id| DirId { dev: id.dev, ino: id.ino }),
+            dir_id: place.dir_id().map(DirId::of),
             pid: std::process::id(),
             start_ticks: this.start_ticks,
             boot_id: platform::boot_id(),
@@ -65,7 +65,7 @@ impl Held {
             child: None,
             started_by: Some(Starter::of_this()),
             left_behind: match past {
-                Past::Record(past) => past.unfinished_child(),
+                Past::Record(past) => past.unfinished_child(place),
                 Past::None | Past::Broken(_) => None,
             },
             started_at_us,

@@ -34,6 +34,21 @@ fn all_are_held_and_a_stop_of_one_is_a_stop_of_all() {
 }
 
 #[test]
+fn a_killed_holder_keeps_none_of_them() {
+    let place = Place::new();
+    place.hold(&["run", "--also", "token", "--also", "aaa"]).kill();
+    let next: Vec<_> = ["token", "aaa", "gateway"]
+        .into_iter()
+        .map(|name| {
+            assert_eq!(place.finish(&["--name", name, "status"]).code(), 1, "{name}");
+            place.hold(&["--name", name, "run"])
+        })
+        .collect();
+    drop(next);
+    place.hold(&["run", "--also", "aaa", "--also", "token"]);
+}
+
+#[test]
 fn one_that_is_taken_leaves_the_others_free_and_is_named() {
     let place = Place::new();
     let other = place.hold(&["--name", "token", "run"]);

@@ -216,4 +216,36 @@ s.serve_forever()";
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
         assert_eq!(holder.end().code(), 0);
     }
+
+    /// What keeps a port is found by its lock on `NAME.child`, which Linux shows.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_port_that_a_killed_ones_program_and_its_orphans_had_is_free_for_the_next() {
+        let place = Place::new();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = "import os, signal, socket, sys
+s = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+ready, told = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.write(told, b'x')
+else:
+    os.read(ready, 1)
+    print('serving', flush=True)
+while True:
+    signal.pause()";
+        for round in 0..3 {
+            let server = ["run", "--grace", "10ms", "--", "python3", "-c", server, &port.to_string()];
+            let holder = place.hold(&server);
+            holder.prints("serving");
+            // It is not waited for the end of its output, which the orphan has.
+            holder.signal(Signal::SIGKILL);
+            let next = place.hold(&server);
+            assert_eq!(next.prints(""), "serving", "round {round}");
+            assert_eq!(place.finish(&["stop"]).code(), 0);
+            holder.end();
+            next.end();
+        }
+    }
 }

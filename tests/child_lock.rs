@@ -344,23 +344,37 @@ fn what_is_above_the_pid_namespace_is_not_seen_and_not_run_beside() {
 
 #[test]
 fn a_child_is_not_found_by_a_number_that_another_has_now() {
+    a_stranger_is_left_alone_by(|record| {
+        let ticks = record["child"]["start_ticks"].as_u64().unwrap();
+        record["child"]["start_ticks"] = (ticks - 1).into();
+    });
+}
+
+#[test]
+fn a_child_of_another_boot_namespace_or_directory_is_not_found_though_number_and_start_agree() {
+    a_stranger_is_left_alone_by(|record| record["boot_id"] = "another".into());
+    a_stranger_is_left_alone_by(|record| record["child"]["pid_namespace"] = "another".into());
+    a_stranger_is_left_alone_by(|record| record["dir_id"]["ino"] = 1.into());
+    a_stranger_is_left_alone_by(|record| record["dir_id"]["dev"] = 1.into());
+}
+
+/// A killed holder's record names a process that lives, and is then changed.
+#[track_caller]
+fn a_stranger_is_left_alone_by(change: impl FnOnce(&mut serde_json::Value)) {
     let dir = tempfile::tempdir().unwrap();
     let mut first = Program::role("starter", dir.path());
     first.ask("hold");
-    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
-    first.ask(&format!("child {}", stranger.id()));
+    let mut stranger = Killed(Command::new("sleep").arg("1000").spawn().unwrap());
+    first.ask(&format!("child {}", stranger.0.id()));
     first.kill_9();
     let path = dir.path().join("a.json");
     let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let ticks = record["child"]["start_ticks"].as_u64().unwrap();
-    record["child"]["start_ticks"] = (ticks - 1).into();
+    change(&mut record);
     fs::write(&path, record.to_string()).unwrap();
     let mut second = Program::role("starter", dir.path());
     second.ask("hold");
     assert_eq!(second.ask("lock"), "had");
-    assert_eq!(stranger.try_wait().unwrap(), None, "it lives");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    assert_eq!(stranger.0.try_wait().unwrap(), None, "it lives");
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn role() {
         "holder" => program::holder(&dir),
         "claimant" => claimant(&dir),
         "deleter" => deleter(&dir),
+        "looker" => looker(&dir),
         other => panic!("no role {other}"),
     }
 }
@@ -58,6 +59,21 @@ fn deleter(dir: &Path) {
     tell("ready");
     orders().for_each(drop);
     assert!(!deleting.is_finished());
+}
+
+/// Looks again and again until its input ends.
+fn looker(dir: &Path) {
+    let looking = std::thread::spawn({
+        let instance = instance(dir);
+        move || {
+            loop {
+                instance.inspect_blocking(PATIENCE).unwrap();
+            }
+        }
+    });
+    tell("ready");
+    orders().for_each(drop);
+    assert!(!looking.is_finished());
 }
 
 /// Starts them all, and lets them go together once all are ready.
@@ -134,6 +150,26 @@ fn a_pid_file_that_is_deleted_all_the_time_never_makes_two_holders() {
             eventually("the files are back", || dir.path().join("a.pid").exists() && found());
             assert_eq!(believers(&mut herd), 1, "{came:#?}");
         }
+    }
+}
+
+/// A look that took the lock for an instant would be taken for a holder by whoever starts at that instant.
+#[test]
+fn nobody_is_refused_because_others_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lookers: Vec<Program> = (0..4).map(|_| Program::role("looker", dir.path())).collect();
+    for looker in &mut lookers {
+        looker.wait_line("ready");
+    }
+    // Windows may take a moment to free a lock.
+    let patience = Duration::from_secs(u64::from(cfg!(windows)));
+    for _ in 0..rounds(200) {
+        let impatient = instance(dir.path()).claim_timeout(patience);
+        won(impatient.claim_blocking()).release_blocking().unwrap();
+    }
+    for mut looker in lookers {
+        looker.dismiss();
+        assert!(looker.wait().success());
     }
 }
 

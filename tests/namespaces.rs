@@ -146,6 +146,30 @@ fn holders_of_one_path_in_two_mount_namespaces_do_not_see_each_other() {
     assert_eq!((one.ask("believes?"), two.ask("believes?")), ("false".to_owned(), "true".to_owned()));
 }
 
+/// A volume has one path in its container, and another one outside.
+#[test]
+fn one_directory_under_two_paths_is_one_instance() {
+    let outer = tempfile::tempdir().unwrap();
+    let outer = outer.path().canonicalize().unwrap();
+    let (inside, outside) = (outer.join("inside"), outer.join("outside"));
+    for dir in [&inside, &outside] {
+        fs::create_dir(dir).unwrap();
+        fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    let mount = format!("mount --bind '{}' '{}' && exec \"$@\"", outside.display(), inside.display());
+    let container = ["unshare", "--mount", "sh", "-c", &mount, "sh"];
+    if !can(&container) {
+        return;
+    }
+    let (mut holder, mut contender) = (teller(&container, &inside), here(&outside));
+    let pid = inner(&holder);
+    contends(&mut holder, &mut contender, Some(pid));
+    drop((holder, contender));
+    let (mut holder, mut contender) = (here(&outside), teller(&container, &inside));
+    let pid = inner(&holder);
+    contends(&mut holder, &mut contender, Some(pid));
+}
+
 #[test]
 fn a_holder_in_another_network_namespace_is_found_through_the_path() {
     if !can(&OTHER_NETWORK) {

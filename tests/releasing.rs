@@ -9,7 +9,16 @@ mod program;
 use std::{ffi::OsString, fs, path::Path, time::Duration};
 
 use incumbent::{Error, Found, Incumbent, StopOptions, Stopped};
-use program::{instance, lost, won};
+use program::{Program, instance, lost, won};
+
+#[test]
+fn role() {
+    let Some((name, dir)) = program::role() else { return };
+    match name.as_str() {
+        "holder" => program::holder(&dir),
+        other => panic!("no role {other}"),
+    }
+}
 
 fn incumbent(dir: &Path) -> Incumbent {
     match instance(dir).find_blocking(program::WATCHDOG).unwrap() {
@@ -104,4 +113,77 @@ fn a_stop_is_told_to_the_program_and_returns_when_the_lock_is_free() {
     });
     assert_eq!(stopped.join().unwrap().unwrap(), Stopped::Gone);
     drop(won(instance(dir.path()).claim_timeout(Duration::ZERO).claim_blocking()));
+}
+
+/// Everything of an instance as it is now; it is this process's.
+fn files(dir: &Path) -> Vec<(OsString, Vec<i64>, Vec<u8>)> {
+    let mut all: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let bytes =
+                if entry.file_type().unwrap().is_file() { os::silent_read(&entry.path()) } else { vec![] };
+            (entry.file_name(), os::file_facts(&entry.path()), bytes)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn the_end_of_an_old_holder_takes_nothing_from_the_new_one() {
+    for how in [
+        "released, and ends later",
+        "released, and is killed later",
+        "deposed, and lets go later",
+        "deposed, and ends later",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut old = Program::role("holder", dir.path());
+        let generation: u64 = old.wait_line("holding ").parse().unwrap();
+        if how.starts_with("deposed") {
+            let record = fs::read_to_string(dir.path().join("a.json")).unwrap();
+            let (mine, higher) =
+                (format!("\"generation\": {generation}"), format!("\"generation\": {}", generation + 1));
+            fs::write(dir.path().join("a.json"), record.replace(&mine, &higher)).unwrap();
+            old.ask("wait-deposed");
+        } else {
+            old.ask("release");
+        }
+        let new = won(instance(dir.path()).claim_blocking());
+        let before = files(dir.path());
+        match how.rsplit_once(", and ").unwrap().1 {
+            "lets go later" => drop(old.ask("release")),
+            "is killed later" => drop(old.kill_9()),
+            _ => {}
+        }
+        // Its standard input ends, and with it its orders.
+        old.dismiss();
+        old.wait();
+        assert_eq!(files(dir.path()), before, "{how}");
+        assert!(new.is_holding(), "{how}");
+        assert_eq!(incumbent(dir.path()).instance_id(), new.instance_id(), "{how}");
+    }
+}
+
+#[test]
+fn no_work_is_in_flight_when_an_idle_stop_was_granted() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..os::rounds(50) {
+        let holder = won(instance(dir.path()).claim_blocking());
+        let asker = incumbent(dir.path());
+        let stopped = std::thread::spawn(move || {
+            let if_idle = StopOptions::default().if_idle(true).grace(program::WATCHDOG);
+            while asker.stop_blocking(&if_idle, |_| {}).unwrap() != Stopped::Gone {}
+        });
+        // Work begins and ends all the time; none can begin once the stop was granted.
+        while let Some(work) = holder.work() {
+            assert!(holder.stop().is_none(), "it was granted beside work in flight");
+            drop(work);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(holder.stop_requested());
+        holder.release_blocking().unwrap();
+        stopped.join().unwrap();
+    }
 }

@@ -132,3 +132,78 @@ fn another_users_doctor_does_not_contradict_itself() {
     assert!(out.contains("\nverdict: can't tell\ncannot tell whether `gateway` is running"), "{out}");
     assert!(!out.contains("it holds the instance"), "{out}");
 }
+
+/// The program as this user starts it who has set nothing but, perhaps, a home.
+fn bare(program: &Path, user: u32, home: Option<&str>, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().args(args).uid(user).gid(user).current_dir(program.parent().unwrap());
+    command.envs(home.map(|home| ("HOME", home)));
+    command
+}
+
+/// A directory with the program in it, in which everybody may do what they like.
+fn commons() -> Option<(tempfile::TempDir, PathBuf)> {
+    if !nix::unistd::geteuid().is_root() {
+        return None; // only root can become another user
+    }
+    let dir = directory();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let program = dir.path().join("gateway");
+    copy_program(&program);
+    Some((dir, program))
+}
+
+#[test]
+fn a_user_without_a_home_is_told_so_and_no_other_directory_is_taken() {
+    let Some((dir, program)) = commons() else { return };
+    for home in [None, Some(""), Some("relative")] {
+        for args in [&["run"][..], &["status"], &["stop"]] {
+            let (code, out, err) = told(&mut bare(&program, OWNER, home, args));
+            assert_eq!((code, out.as_str()), (73, ""), "{args:?}: {err}");
+            assert!(err.contains("home directory of this user is not known"), "{args:?}: {err}");
+            assert!(err.contains("hint: name the directory with --dir"), "{args:?}: {err}");
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was made");
+}
+
+#[test]
+fn two_users_with_the_same_default_name_hold_side_by_side() {
+    let Some((dir, program)) = commons() else { return };
+    let home = |user: u32| {
+        let home = dir.path().join(user.to_string());
+        fs::create_dir(&home).unwrap();
+        chown(&home, Some(user), Some(user)).unwrap();
+        home.into_os_string().into_string().unwrap()
+    };
+    let mut holders: Vec<(u32, String, Killed)> = Vec::new();
+    for user in [OWNER, STRANGER] {
+        let home = home(user);
+        let mut run = bare(&program, user, Some(&home), &["run"]);
+        let run = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut holder = Killed(run.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(holder.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("holding `gateway` in "), "{line}");
+        holders.push((user, home, holder));
+    }
+    let is_own = |(user, home, holder): &(u32, String, Killed)| {
+        let (code, out, err) = told(&mut bare(&program, *user, Some(home), &["status", "--json"]));
+        assert!(code == 0 && out.contains(&format!("\"pid\":{},", holder.0.id())), "{out}{err}");
+    };
+    holders.iter().for_each(is_own);
+    let (user, home, first) = &mut holders[0];
+    assert_eq!(told(&mut bare(&program, *user, Some(home), &["stop"])).0, 0);
+    assert_eq!(first.0.wait().unwrap().code(), Some(0));
+    is_own(&holders[1]);
+}
+
+/// Killed and reaped with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -216,6 +216,97 @@ fn what_root_makes_in_a_users_directory_is_the_users_who_can_claim_inspect_and_s
     assert!(root.ask("claim").starts_with("won "));
 }
 
+/// Something of root's that ran here once, by hand or by another tool: it may live, and nothing of it is deleted.
+#[test]
+fn a_pid_file_that_only_root_may_open_is_neither_nobodys_nor_deleted() {
+    let Some(town) = Town::new() else { return };
+    let dir = town.directory("place", OWNER, 0o700);
+    let path = dir.join("a.pid");
+    fs::write(&path, "").unwrap();
+    set_mode(&path, 0o600);
+    let number = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&path).unwrap());
+    let before = number();
+    for holds in [true, false] {
+        let lock = holds.then(|| os::Lock::take(&path, os::INSTANCE).unwrap());
+        let mut user = town.role_as(OWNER, "teller", &dir);
+        let refused = user.ask("claim");
+        assert!(refused.starts_with("error ") && refused.contains("a.pid"), "{holds}: {refused}");
+        let seen = user.ask("inspect");
+        assert!(seen.starts_with("unknown ") || seen.starts_with("error "), "{holds}: {seen}");
+        assert!(user.ask("stop").starts_with("nobody cannot tell"), "{holds}");
+        assert_eq!(number(), before);
+        drop(lock);
+    }
+    // Root mends it by a start, or by giving it away.
+    assert!(teller(&dir).ask("claim").starts_with("won "));
+    assert!(town.role_as(OWNER, "teller", &dir).ask("claim").starts_with("won "));
+}
+
+#[test]
+fn what_root_left_in_a_users_directory_keeps_nobody_out_for_good() {
+    let Some(town) = Town::new() else { return };
+    for file in ["a.json", "a.json~", "a.history", "a.history~", "a.sock", "a.soc~"] {
+        let dir = town.directory(file, OWNER, 0o700);
+        if file.contains("soc") {
+            drop(std::os::unix::net::UnixListener::bind(dir.join(file)).unwrap());
+        } else {
+            fs::write(dir.join(file), "{}\n").unwrap();
+        }
+        set_mode(&dir.join(file), 0o600);
+        let mut user = town.role_as(OWNER, "teller", &dir);
+        if file == "a.sock" {
+            // He may not connect, so that he cannot know that nobody is behind it. Root can, and mends it by a start.
+            assert!(user.ask("inspect").starts_with("unknown "));
+            assert!(user.ask("claim").starts_with("error not_allowed=false busy=true cannot tell"));
+            assert!(teller(&dir).ask("claim").starts_with("won "));
+        }
+        for _ in 0..2 {
+            let won = user.ask("claim");
+            assert!(won.starts_with("won "), "{file}: {won}");
+            assert!(teller(&dir).ask("claim").starts_with("lost "), "{file}");
+            assert!(user.ask("inspect").starts_with("starting "), "{file}");
+            user.ask("release"); // what could not be written cannot be written now either
+        }
+    }
+}
+
+/// Between a bind and a chmod anybody could connect, or lock a file. Seen from beside, by a process that looks all the time.
+#[test]
+fn nothing_of_an_instance_is_ever_open_to_others_not_even_for_an_instant() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    set_mode(dir.path(), 0o755);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = std::collections::BTreeSet::new();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in ["a.soc~", "a.sock", "a.pid", "a.json~", "a.json", "a.history"] {
+                    if let Ok(found) = fs::symlink_metadata(dir.path().join(name)) {
+                        seen.insert((name, found.mode() & 0o777));
+                    }
+                }
+            }
+            seen
+        });
+        let wrapper = ["sh", "-c", "umask 0; exec \"$@\"", "sh"];
+        let mut holder = Program::role_under(&wrapper, "teller", dir.path());
+        holder.wait_line("ready");
+        for round in 0..os::rounds(100) {
+            assert!(holder.ask("claim").starts_with("won "));
+            holder.ask("release");
+            if round % 5 == 0 {
+                for file in fs::read_dir(dir.path()).unwrap() {
+                    fs::remove_file(file.unwrap().path()).unwrap();
+                }
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let seen = watcher.join().unwrap();
+        assert!(seen.len() >= 4 && seen.iter().all(|(_, mode)| *mode == 0o600), "{seen:?}");
+    });
+}
+
 #[test]
 fn a_peer_without_a_number_in_the_user_namespace_is_nobody() {
     let Some(town) = Town::new() else { return };

@@ -229,6 +229,23 @@ fn a_holder_that_outlives_its_grace_is_ended_by_its_own_answering_thread() {
 }
 
 #[test]
+fn one_that_is_stopped_after_its_promise_holds_nobody_up_beyond_its_grace() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut old = holding(dir.path());
+    let mut new = taking_over(dir.path(), "takeover 300");
+    old.stop();
+    let said = new.wait_line("takeover:");
+    assert!(said.starts_with("error busy=false still there:"), "{said}");
+    assert!(said.contains(&format!("pid {}", old.pid())), "{said}");
+    assert!(os::is_there(old.pid()) && os::has_instance(dir.path(), old.pid()));
+    assert!(!os::is_claimed(dir.path()), "the claim lock is free again");
+    // It goes on, and its answering thread sees that its time is over.
+    old.resume();
+    assert_eq!(old.wait().code(), Some(70));
+    assert!(start(dir.path()).ask("claim").starts_with("won "));
+}
+
+#[test]
 fn more_time_that_the_holder_asks_for_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let mut old = holding(dir.path());

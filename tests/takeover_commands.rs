@@ -196,6 +196,50 @@ failed += [libc.ptrace(0x4207, int(thread), 0, 0) for thread in os.listdir(f'/pr
 print('attached' if not any(failed) else 'refused', flush=True)
 time.sleep(1000)";
 
+    /// Keeps every thread of a process where it is when it is killed, before anything of it is closed: as one is kept that
+    /// is in the kernel, at a disk that does not answer.
+    const DISK: &str = "import ctypes, os, sys, time
+libc, pid = ctypes.CDLL(None, use_errno=True), sys.argv[1]
+libc.ptrace.argtypes = [ctypes.c_long] * 4
+failed = [libc.ptrace(0x4206, int(thread), 0, 0x40) for thread in os.listdir(f'/proc/{pid}/task')]
+print('attached' if not any(failed) else 'refused', flush=True)
+time.sleep(1000)";
+
+    #[cfg(target_os = "linux")] // as its debuggers do it
+    #[test]
+    fn one_that_was_killed_and_does_not_go_is_not_succeeded_until_it_has_gone() {
+        let place = Place::new();
+        let holder = place.hold(&["run"]);
+        let pid = holder.pid();
+        let disk = Running::start(Command::new("python3").args(["-c", DISK, &pid.to_string()]));
+        if disk.prints("") == "refused" {
+            os::left_out("a process may not trace its sibling here");
+            return;
+        }
+        holder.signal(Signal::SIGKILL);
+        let waiting = place.start(&["run", "--wait"]);
+        waiting.says("waiting");
+        for (args, code) in [
+            (&["status", "--timeout", "200ms"][..], 4),
+            (&["run", "--wait=200ms"], 75),
+            (&["wait", "--gone", "--timeout", "200ms"], 75),
+            (&["stop", "--force", "--grace", "10ms"], 75),
+        ] {
+            let told = place.finish(args);
+            assert_eq!(told.code(), code, "{args:?}: {told:?}");
+            assert!(
+                told.stdout.contains(&pid.to_string()) || told.stderr.contains(&pid.to_string()),
+                "{told:?}"
+            );
+            if args[0] == "stop" {
+                assert!(told.stderr.contains("was killed, and is not gone"), "{told:?}");
+            }
+        }
+        disk.kill();
+        waiting.says("holding ");
+        assert_eq!(holder.end().status.signal(), Some(Signal::SIGKILL as i32));
+    }
+
     #[test]
     fn a_killed_holder_whose_debugger_keeps_its_end_back_is_succeeded_at_once() {
         let place = Place::new();

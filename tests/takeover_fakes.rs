@@ -16,7 +16,7 @@ use incumbent::{Claim, Error, TakeoverOptions};
 use incumbent_proto::{
     DirId, Frame, HEADER_LEN, Header, Outcome, Pong, Reply, Request, StopReason, Stopping, Unsupported,
 };
-use program::{Program, instance, tell, won};
+use program::{Program, WATCHDOG, instance, lost, tell, won};
 
 /// A version that nobody speaks yet.
 const NEWER: u16 = 99;
@@ -24,7 +24,10 @@ const NEWER: u16 = 99;
 #[test]
 fn role() {
     let Some((name, dir)) = program::role() else { return };
-    fake(&dir, &name);
+    match name.as_str() {
+        "starts" => starting(&dir),
+        how => fake(&dir, how),
+    }
 }
 
 /// Holds the instance lock, answers pings in a newer version, and does with a stop what its name says.
@@ -33,6 +36,22 @@ fn fake(dir: &Path, how: &str) {
     drop(won(instance(dir).claim_blocking()));
     let at = os::dir_id(dir);
     let _lock = os::Lock::take(&dir.join("a.pid"), os::INSTANCE).unwrap();
+    serve(dir, how, at);
+}
+
+/// Has both locks and answers nobody, as one that is starting on a slow disk; once it is told, it answers.
+fn starting(dir: &Path) {
+    drop(won(instance(dir).claim_blocking()));
+    let at = os::dir_id(dir);
+    let _locks = [os::CLAIM, os::INSTANCE].map(|byte| os::Lock::take(&dir.join("a.pid"), byte).unwrap());
+    tell("ready");
+    for order in program::orders() {
+        assert_eq!(order, "answer");
+        serve(dir, "does-not-go", at);
+    }
+}
+
+fn serve(dir: &Path, how: &str, at: (u64, u64)) {
     let listener = os::Listener::bind(dir).unwrap();
     tell("ready");
     loop {
@@ -129,4 +148,63 @@ fn each_way_not_to_go_is_told_apart_and_nothing_is_signalled_without_force() {
         fake.wait();
         holder.release_blocking().unwrap();
     }
+}
+
+#[test]
+fn one_that_has_yet_to_answer_is_waited_for_and_is_the_holder() {
+    for ends in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut starter = start(dir.path(), "starts");
+        let patient = instance(dir.path()).claim_timeout(WATCHDOG);
+        let mut told = 0;
+        let claim = patient.claim_shown_blocking(|who| {
+            assert!(who.contains("being claimed"), "{who}");
+            told += 1;
+            if ends {
+                starter.kill_9();
+            } else {
+                starter.say("answer");
+            }
+        });
+        assert_eq!(told, 1, "it was waited for, and shown");
+        if ends {
+            won(claim).release_blocking().unwrap();
+        } else {
+            let incumbent = lost(claim);
+            assert_eq!(incumbent.instance_id().to_string(), "07".repeat(16));
+        }
+    }
+}
+
+#[test]
+fn a_holder_of_a_newer_protocol_runs_for_every_command_and_is_stopped_by_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fake = start(dir.path(), "goes");
+    let gateway = |args: &[&str]| {
+        let mut command = os::gateway(env!("CARGO_BIN_EXE_gateway"));
+        os::own(&mut command);
+        let ended = command.args(["--name", "a", "--dir"]).arg(dir.path()).args(args).output().unwrap();
+        let said = [ended.stdout, ended.stderr].concat();
+        (ended.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let running: [(&[&str], i32); 8] = [
+        (&["status"], 0),
+        (&["status", "--json"], 0),
+        (&["doctor"], 0),
+        (&["ping", "-c", "1"], 0),
+        (&["run"], 75),
+        (&["run", "--force"], 75),
+        (&["run", "--if-running", "ok"], 0),
+        (&["send", "x"], 4), // what it cannot say it does not say
+    ];
+    for (args, code) in running {
+        let (ended, said) = gateway(args);
+        assert_eq!(ended, Some(code), "{args:?}: {said}");
+        assert!(code == 4 || said.contains(&fake.pid().to_string()), "{args:?}: {said}");
+        assert!(os::is_there(fake.pid()) && !os::is_free(dir.path()), "{args:?}");
+    }
+    assert_eq!(gateway(&["stop"]).0, Some(0));
+    assert_eq!(fake.wait_line("asked "), "Stop");
+    fake.wait();
+    won(instance(dir.path()).claim_blocking()).release_blocking().unwrap();
 }

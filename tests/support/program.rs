@@ -146,6 +146,11 @@ impl Program {
         os::resume(self.pid());
     }
 
+    /// Ends its standard input, and with it its orders.
+    pub fn dismiss(&mut self) {
+        drop(self.stdin.take());
+    }
+
     pub fn kill_9(&mut self) -> ExitStatus {
         os::kill_9(self.pid());
         self.child.wait().expect("it is reaped")

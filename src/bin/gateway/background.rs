@@ -3,7 +3,8 @@
 //!
 //! 1. [`join`]: the way to the foreground process is where the standard input was; a thread watches its other end. A
 //!    foreground process that is gone before this one is ready (Ctrl-C, `kill -9`) ends this one too, as SIGTERM does:
-//!    nobody has been told that it runs.
+//!    nobody has been told that it runs. Only one that this takeover itself ends, because both are a part of the PROGRAM
+//!    that is replaced ([`outlives_its_caller`]), takes nobody along.
 //! 2. Until it is ready, what `gateway` says goes to the foreground process, and what it waits for too.
 //! 3. [`won`]: only now the standard streams leave the caller's terminal or pipe, for the log, which is emptied. A start
 //!    that was refused leaves the log of the one that runs alone.
@@ -12,7 +13,10 @@
 //! In the foreground nothing here does anything. Proven by `tests/detach.rs`.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -26,6 +30,9 @@ pub(crate) const VARIABLE: &str = "GATEWAY_DETACHED";
 
 /// Who waits in the foreground; none: nobody any more, or nobody ever did.
 static CALLER: Mutex<Option<Caller>> = Mutex::new(None);
+
+/// The end of the foreground process is the work of this one.
+static OUTLIVES: AtomicBool = AtomicBool::new(false);
 
 struct Caller {
     way: detached::Caller,
@@ -44,12 +51,18 @@ pub(crate) fn join(instance: &Instance) -> Result<bool, Error> {
     *caller() = Some(Caller { way, is_terminal: spinner::is_drawable() });
     let watch = move || {
         watched.until_gone();
-        if caller().take().is_some() {
+        if !OUTLIVES.load(Ordering::SeqCst) && caller().take().is_some() {
             detached::ask_oneself_to_stop();
         }
     };
     thread::Builder::new().name("foreground".into()).spawn(watch).map_err(failed)?;
     Ok(true)
+}
+
+/// From now on the end of the foreground process does not end this one, if there is one: whoever is asked to make room now
+/// ends it with all that its PROGRAM started, and this one is to take that place.
+pub(crate) fn outlives_its_caller() {
+    OUTLIVES.store(true, Ordering::SeqCst);
 }
 
 /// Leads the output into the log, where it would go to somebody who does not stay.

@@ -23,7 +23,7 @@ pub(crate) const BUSY: u8 = 75;
 /// `run`: another process holds the instance now.
 pub(crate) const DEPOSED: u8 = 76;
 pub(crate) const NOT_ALLOWED: u8 = 77;
-/// `run`: it was asked to make room, and the one that asked was gone when it did.
+/// `run`: it was asked to make room, and the one that asked was gone when it did, or goes with it.
 pub(crate) const LEFT_ALONE: u8 = 79;
 /// `run`: PROGRAM can't be run.
 pub(crate) const CANNOT_RUN: u8 = 126;

@@ -150,6 +150,13 @@ impl Holders {
         replaced.peek().is_some() && !replaced.any(Holder::has_successor)
     }
 
+    /// Whether the one that asked for the place ends with this process: the first process of a pid namespace, a container's,
+    /// takes along whoever has a number there.
+    pub(crate) fn take_the_successor_along(&self) -> bool {
+        let from_within = |stop: Stop| stop.is_replace() && stop.pid().is_some();
+        std::process::id() == 1 && self.each().any(|holder| holder.stop().is_some_and(from_within))
+    }
+
     /// Lets go of all of them; the first error.
     pub(crate) fn release(self) -> Result<(), Error> {
         self.holders.into_iter().map(Holder::release_blocking).fold(Ok(()), Result::and)

@@ -47,7 +47,7 @@ another holds it, is claiming, or does not make room, or what the last PROGRAM l
 not allowed
 .TP 10
 79
-\fBrun\fR: made room for another, who was gone by then: nobody runs
+\fBrun\fR: made room for another, who was gone by then, or ends with this process because that is process 1: nobody runs
 .TP 10
 126, 127
 \fBrun\fR: PROGRAM can't be run, can't be found

@@ -169,6 +169,11 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
     let code = if code == exit::OK && holders.were_left_alone() {
         complain("the one that asked for the place has gone: nobody runs now");
         exit::LEFT_ALONE
+    } else if code == exit::OK && holders.take_the_successor_along() {
+        complain(
+            "the one that asked for the place ends with this process, which is process 1: nobody runs now",
+        );
+        exit::LEFT_ALONE
     } else {
         code
     };

@@ -1,18 +1,29 @@
 //! `run --replace`: asks the one that runs to stop, shows how that goes, and takes its place.
 //!
-//! Who cannot be asked is reported, and left alone; with `--force` it is ended. Proven by `tests/takeover_commands.rs`.
+//! With `--detach` it may be asked for from inside the PROGRAM that is replaced: what waits in the foreground ends with that
+//! PROGRAM, and what is in the background takes over all the same.
+//!
+//! Who cannot be asked is reported, and left alone; with `--force` it is ended. Proven by `tests/takeover_commands.rs`,
+//! `tests/restarts.rs`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use incumbent::{Claim, Error, Instance, TakeoverOptions, TakeoverStep, text};
+use incumbent::{
+    Claim, Error, Found, Instance, TakeoverOptions, TakeoverStep, platform_for_gateway as platform, text,
+};
 
-use crate::{args::Run, output::complain, queue, spinner::Spinner, stop::Shown, times::rounded, words};
+use crate::{
+    args::Run, background, output::complain, queue, spinner::Spinner, stop::Shown, times::rounded, words,
+};
 
 /// Takes the instance over, within the claim timeout of the instance for whatever is in the way.
 pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error> {
     let mut options = TakeoverOptions::default().force(args.force);
     if let Some(grace) = args.grace {
         options = options.grace(grace);
+    }
+    if background::caller_is_terminal().is_some() && is_from_inside(instance) {
+        background::outlives_its_caller();
     }
     let spinner = Spinner::waiting_for(format!("whoever holds `{}`", instance.name()));
     let mut shown = Shown::new(&spinner);
@@ -37,4 +48,12 @@ pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error>
         }
         _ => {}
     })
+}
+
+/// Whether the holder is the `gateway` whose PROGRAM started this process. One that does not answer ends nobody.
+fn is_from_inside(instance: &Instance) -> bool {
+    match instance.find_blocking(Duration::from_secs(1)) {
+        Ok(Found::Incumbent(incumbent)) => incumbent.pid().is_some_and(platform::descends_from),
+        _ => false,
+    }
 }

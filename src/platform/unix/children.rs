@@ -120,6 +120,16 @@ pub fn descendants(but: &[u32]) -> Vec<Descendant> {
         .collect()
 }
 
+/// Whether that process started this one, directly or not, and adopts orphans: what it ends with its own child may end with
+/// it what this one was started by.
+///
+/// # Platform
+/// Linux; elsewhere nothing is known, and it is said to be none.
+#[must_use]
+pub fn descends_from(ancestor: u32) -> bool {
+    descendants_of(ancestor, &[]).contains(&std::process::id())
+}
+
 /// Kills the children of this process, without these: in some microseconds, so that one that is to start the next and end
 /// is hit before it does. Call it where nobody else reaps them meanwhile, so that their numbers are their own.
 ///

@@ -183,8 +183,8 @@ pub fn is_ignored(signal: i32) -> bool {
 }
 
 pub use super::children::{
-    Descendant, adopt_orphans, descendants, end_of, is_at_its_terminal, kill_children, leave_the_rest, reap,
-    reap_others, signal_group, signal_number, stop_oneself,
+    Descendant, adopt_orphans, descendants, descends_from, end_of, is_at_its_terminal, kill_children,
+    leave_the_rest, reap, reap_others, signal_group, signal_number, stop_oneself,
 };
 
 static INTERRUPTED_AT_TERMINAL: AtomicBool = AtomicBool::new(false);

@@ -163,6 +163,13 @@ impl Descendant {
     }
 }
 
+/// Whether that process started this one, directly or not: what it ends with its own child may end with it what this one was
+/// started by.
+#[must_use]
+pub fn descends_from(ancestor: u32) -> bool {
+    descends(std::process::id(), &[ancestor], &parents())
+}
+
 /// Every living process that this one started, directly or not, without these and what they started, and without what the
 /// system started for them.
 #[must_use]

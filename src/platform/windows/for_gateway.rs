@@ -29,8 +29,8 @@ use super::{
 
 pub use super::{
     children::{
-        Descendant, adopt_orphans, descendants, end_of, is_in_group, kill_children, leave_the_rest, reap,
-        reap_others, signal_child, signal_group,
+        Descendant, adopt_orphans, descendants, descends_from, end_of, is_in_group, kill_children,
+        leave_the_rest, reap, reap_others, signal_child, signal_group,
     },
     datagrams::{Datagram, Datagrams},
     detached, hints,
