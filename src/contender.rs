@@ -117,8 +117,9 @@ impl<'a> Contender<'a> {
                 Step::TakeAbstractName => Seen::AbstractName(self.take_abstract_name()),
                 Step::ReadRecord => Seen::LastHolder(self.read_record()),
                 Step::Bind => {
-                    self.endpoint = Some(Endpoint::bind(&self.place)?);
-                    Seen::Bound
+                    self.endpoint = Endpoint::bind(&self.place)?;
+                    // Another binds here as well: what is locked means nothing.
+                    if self.endpoint.is_some() { Seen::Bound } else { Seen::Checked(Lock::Moved) }
                 }
                 Step::CheckAgain => Seen::Checked(self.check_again()?),
                 Step::Answer => return self.answer().map(Claim::Won),

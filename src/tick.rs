@@ -277,9 +277,11 @@ fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     core.record.dir_id = held.place.dir_id().map(|id| crate::record::DirId { dev: id.dev, ino: id.ino });
     release::write_all(held, core);
     if !core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place)) {
-        let endpoint = Endpoint::bind(&held.place)?;
-        if let Some(old) = core.endpoint.replace(endpoint) {
-            old.listener.shut_down();
+        // None: another binds here. The next tick tells who that is.
+        if let Some(endpoint) = Endpoint::bind(&held.place)? {
+            if let Some(old) = core.endpoint.replace(endpoint) {
+                old.listener.shut_down();
+            }
         }
     }
     Ok(())
