@@ -287,8 +287,10 @@ pub(crate) enum Judged {
     ClaimBusy,
     /// The instance lock came free meanwhile.
     Free,
-    /// Its owner answers as the holder of this instance, and is not this process.
+    /// Its owner answers as the holder of this instance, is not this process, and its generation is not lower.
     Answers,
+    /// Its owner answers so, and its generation is lower: it is for that one to step down.
+    Outranked,
     /// Its owner does not.
     Silent,
 }
@@ -302,6 +304,8 @@ pub(crate) enum Care {
     Heal,
     /// Take the claim lock, and see who has the instance lock.
     Judge,
+    /// Put the record back, which tells a holder of a lower generation with its next tick.
+    Record,
     /// Not decided now; the next tick will.
     Wait,
     /// Stop believing.
@@ -321,11 +325,14 @@ pub(crate) fn tick(seen: Tick, outranked: bool) -> Care {
 }
 
 /// What a holder does after judging. Only an owner that answers as holder deposes: a busy lock alone does not.
+///
+/// Nor does a lower generation: the record deposes that one, and if both stepped down nobody would be left.
 pub(crate) fn judge(seen: Judged) -> Care {
     match seen {
         Judged::ClaimBusy | Judged::Silent => Care::Wait,
         Judged::Free => Care::Heal,
         Judged::Answers => Care::StepDown,
+        Judged::Outranked => Care::Record,
     }
 }
 

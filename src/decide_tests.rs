@@ -147,7 +147,7 @@ fn only_an_answer_or_a_higher_generation_deposes() {
         assert_eq!(tick(seen, true), Care::StepDown);
         assert_ne!(tick(seen, false), Care::StepDown);
     }
-    for seen in [Judged::ClaimBusy, Judged::Free, Judged::Silent] {
+    for seen in [Judged::ClaimBusy, Judged::Free, Judged::Silent, Judged::Outranked] {
         assert_ne!(judge(seen), Care::StepDown);
     }
     assert_eq!(judge(Judged::Answers), Care::StepDown);
