@@ -257,23 +257,30 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     if *held.life.borrow() != Life::Holding {
         return Ok(()); // released meanwhile; what was taken here goes with the file
     }
+    if is_outranked(held, &core) {
+        drop(core);
+        release::step_down(held); // another has won since the look, and its record is not to be written over
+        return Ok(());
+    }
+    let claimed = fresh.is_some();
     if let Some(file) = fresh {
         // What the program closed underneath has no locks left to keep.
         core.files.retain(PidFile::is_intact);
         core.files.push_front(file);
         core.files.truncate(MOST_FILES);
     } else {
-        // The path names a file of ours: the first one, or an older one that was moved back.
+        // The path names a file of ours: the first one, or an older one that was moved back. Its instance lock is enough:
+        // who has the claim lock alone binds nothing, and a takeover that waits with it may be waiting for this socket.
         let at = core.files.iter().position(PidFile::is_at_its_path);
         let Some(file) = at.and_then(|at| core.files.remove(at)) else { return Ok(()) };
         core.files.push_front(file);
-        let taken = core.files.front().map(|file| claim::try_lock(file, Which::Claim)).transpose()?;
+        let taken = core.files.front().map(|file| claim::try_lock(file, Which::Instance)).transpose()?;
         if taken != Some(Lock::Taken) {
             return Ok(());
         }
     }
     let healed = put_back(held, &mut core);
-    if let Some(file) = core.files.front() {
+    if let Some(file) = core.files.front().filter(|_| claimed) {
         file.unlock(Which::Claim);
     }
     drop(core);
@@ -284,7 +291,7 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     Ok(())
 }
 
-/// Endpoint, text and record, with both locks in hand.
+/// Endpoint, text and record, with the instance lock of the path's file in hand.
 fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     if let Some(file) = core.files.front() {
         claim::try_lock(file, Which::Instance)?;
