@@ -225,9 +225,12 @@ pub(crate) fn next(goal: Goal, seen: Seen, overdue: bool) -> Step {
         Seen::Awaited(Awaited::Free) => Step::HailAgain,
         // Who has the lock, if not the one that was asked, a hail tells.
         Seen::Awaited(Awaited::Busy) | Seen::Forced => Step::HailToAsk,
-        Seen::Awaited(Awaited::Moved) if !overdue => Step::FollowPath,
+        // However late it is: it may have gone, and what it left is to be had there.
+        Seen::Awaited(Awaited::Moved) => Step::FollowPath,
+        Seen::Followed(Lock::Taken) => Step::AwaitEnd,
         Seen::Awaited(Awaited::StillThere) | Seen::Followed(_) if !overdue => Step::AwaitEnd,
-        Seen::Awaited(Awaited::StillThere | Awaited::Moved) | Seen::Followed(_) => again_or(Up::StillThere),
+        Seen::Awaited(Awaited::StillThere) => again_or(Up::StillThere),
+        Seen::Followed(_) => again_or(Up::Claiming),
 
         Seen::InstanceLock(Lock::Taken) => Step::HailAgain,
         Seen::InstanceLock(Lock::Busy) => again_or(Up::Unresponsive),
