@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Adopt(Arc<Held>, SyncSender<()>),
     /// Its sockets are others now.
     Listen(Arc<Held>),
+    /// Let nobody in any more, and let go of its listeners; told when that is done.
+    Unlisten(InstanceId, SyncSender<()>),
     /// What is shown of it has changed.
     Changed(InstanceId),
     /// Say what is still to be said, close its connections, and forget it; told when that is done.
@@ -82,6 +84,13 @@ pub(crate) fn post(command: Command) {
 /// Says that what is shown of an instance has changed.
 pub(crate) fn post_changed(held: &Held) {
     post(Command::Changed(held.id));
+}
+
+/// Has nobody let in any more, and waits for that, but not for long: then the listeners are the caller's alone to close.
+pub(crate) fn unlisten(held: &Held) {
+    let (tell, told) = sync_channel(1);
+    post(Command::Unlisten(held.id, tell));
+    let _ = told.recv_timeout(LAST_WORDS);
 }
 
 /// Has an instance's connections closed, and waits until they are, but not for long: a release must not hang.
@@ -182,6 +191,10 @@ impl Thread {
                 if shared().held.iter().any(|known| known.id == held.id) {
                     self.served.adopt(&held);
                 }
+            }
+            Command::Unlisten(id, tell) => {
+                self.served.unlisten(id);
+                let _ = tell.send(());
             }
             Command::Changed(id) => self.served.changed(id),
             Command::Forget(id, tell) => {

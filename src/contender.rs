@@ -116,7 +116,11 @@ impl<'a> Contender<'a> {
                 Step::HailAgain => Seen::HailedAgain(self.hail(self.patience_under_locks())?),
                 Step::TakeAbstractName => Seen::AbstractName(self.take_abstract_name()),
                 Step::ReadRecord => Seen::LastHolder(self.read_record()),
-                Step::Bind => self.bind()?,
+                Step::Bind => {
+                    self.endpoint = Endpoint::bind(&self.place)?;
+                    // Another binds here as well: what is locked means nothing.
+                    if self.endpoint.is_some() { Seen::Bound } else { Seen::Checked(Lock::Moved) }
+                }
                 Step::CheckAgain => Seen::Checked(self.check_again()?),
                 Step::Answer => return self.answer().map(Claim::Won),
                 Step::Pause => {
@@ -273,29 +277,6 @@ impl<'a> Contender<'a> {
                 LastHolder::OnAnotherMachine
             }
             _ => LastHolder::Settled,
-        }
-    }
-
-    /// Binds the endpoint. Somebody else may do so at the same moment: a contender with the locks of another file, because
-    /// the one or the other was deleted. Whoever has the file that the path names tries again, the other starts over.
-    fn bind(&mut self) -> Result<Seen, Error> {
-        match Endpoint::bind(&self.place) {
-            Ok(endpoint) => {
-                self.endpoint = Some(endpoint);
-                Ok(Seen::Bound)
-            }
-            Err(Error::Io { source, .. })
-                if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::AddrInUse)
-                    && Instant::now() < self.deadline =>
-            {
-                self.rest();
-                if self.file.as_ref().is_some_and(PidFile::is_at_its_path) {
-                    return Ok(Seen::LastHolder(LastHolder::Settled));
-                }
-                self.let_go();
-                Ok(Seen::Nothing)
-            }
-            Err(error) => Err(error),
         }
     }
 

@@ -225,9 +225,12 @@ pub(crate) fn next(goal: Goal, seen: Seen, overdue: bool) -> Step {
         Seen::Awaited(Awaited::Free) => Step::HailAgain,
         // Who has the lock, if not the one that was asked, a hail tells.
         Seen::Awaited(Awaited::Busy) | Seen::Forced => Step::HailToAsk,
-        Seen::Awaited(Awaited::Moved) if !overdue => Step::FollowPath,
+        // However late it is: it may have gone, and what it left is to be had there.
+        Seen::Awaited(Awaited::Moved) => Step::FollowPath,
+        Seen::Followed(Lock::Taken) => Step::AwaitEnd,
         Seen::Awaited(Awaited::StillThere) | Seen::Followed(_) if !overdue => Step::AwaitEnd,
-        Seen::Awaited(Awaited::StillThere | Awaited::Moved) | Seen::Followed(_) => again_or(Up::StillThere),
+        Seen::Awaited(Awaited::StillThere) => again_or(Up::StillThere),
+        Seen::Followed(_) => again_or(Up::Claiming),
 
         Seen::InstanceLock(Lock::Taken) => Step::HailAgain,
         Seen::InstanceLock(Lock::Busy) => again_or(Up::Unresponsive),
@@ -287,8 +290,10 @@ pub(crate) enum Judged {
     ClaimBusy,
     /// The instance lock came free meanwhile.
     Free,
-    /// Its owner answers as the holder of this instance, and is not this process.
+    /// Its owner answers as the holder of this instance, is not this process, and its generation is not lower.
     Answers,
+    /// Its owner answers so, and its generation is lower: it is for that one to step down.
+    Outranked,
     /// Its owner does not.
     Silent,
 }
@@ -302,6 +307,8 @@ pub(crate) enum Care {
     Heal,
     /// Take the claim lock, and see who has the instance lock.
     Judge,
+    /// Put the record back, which tells a holder of a lower generation with its next tick.
+    Record,
     /// Not decided now; the next tick will.
     Wait,
     /// Stop believing.
@@ -321,11 +328,14 @@ pub(crate) fn tick(seen: Tick, outranked: bool) -> Care {
 }
 
 /// What a holder does after judging. Only an owner that answers as holder deposes: a busy lock alone does not.
+///
+/// Nor does a lower generation: the record deposes that one, and if both stepped down nobody would be left.
 pub(crate) fn judge(seen: Judged) -> Care {
     match seen {
         Judged::ClaimBusy | Judged::Silent => Care::Wait,
         Judged::Free => Care::Heal,
         Judged::Answers => Care::StepDown,
+        Judged::Outranked => Care::Record,
     }
 }
 

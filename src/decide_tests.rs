@@ -142,12 +142,23 @@ fn nobody_is_forced_without_leave_or_before_the_deadline_or_while_the_lock_is_ou
 }
 
 #[test]
+fn however_late_a_takeover_follows_the_path_and_takes_what_was_left() {
+    for goal in [Goal::Takeover { force: false }, Goal::Takeover { force: true }] {
+        for overdue in [false, true] {
+            assert_eq!(next(goal, Seen::Awaited(Awaited::Moved), overdue), Step::FollowPath);
+            assert_eq!(next(goal, Seen::Followed(Lock::Taken), overdue), Step::AwaitEnd);
+            assert_eq!(next(goal, Seen::Awaited(Awaited::Free), overdue), Step::HailAgain);
+        }
+    }
+}
+
+#[test]
 fn only_an_answer_or_a_higher_generation_deposes() {
     for seen in [Tick::Ours, Tick::Moved, Tick::Theirs] {
         assert_eq!(tick(seen, true), Care::StepDown);
         assert_ne!(tick(seen, false), Care::StepDown);
     }
-    for seen in [Judged::ClaimBusy, Judged::Free, Judged::Silent] {
+    for seen in [Judged::ClaimBusy, Judged::Free, Judged::Silent, Judged::Outranked] {
         assert_ne!(judge(seen), Care::StepDown);
     }
     assert_eq!(judge(Judged::Answers), Care::StepDown);

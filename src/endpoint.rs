@@ -25,17 +25,18 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Binds beside, listens, and renames into place. What is at the path and is no socket is left alone.
     ///
-    /// A pipe is in its place when it is made: it has a name, and no file.
-    pub(crate) fn bind(place: &Place) -> Result<Self, Error> {
+    /// A pipe is in its place when it is made: it has a name, and no file. None: somebody else binds here at the same moment,
+    /// so that a lock was lost, or is that of a file that the path does not name any more.
+    pub(crate) fn bind(place: &Place) -> Result<Option<Self>, Error> {
         let (path, owner) = (place.socket(), place.owner());
         let listen = |at: &Path| platform::listen_on(&Address::Path(at.to_owned()), owner);
         let (listener, node) = if platform::ENDPOINT_IS_A_FILE {
-            let (listener, node) = put_in_place(&path, owner, listen)?;
+            let Some((listener, node)) = put_in_place(&path, owner, listen)? else { return Ok(None) };
             (listener, Some(node))
         } else {
             (listen(&path).map_err(|source| Error::io("listen at", &path, source))?, None)
         };
-        Ok(Self { listener: Listener::new(listener), node })
+        Ok(Some(Self { listener: Listener::new(listener), node }))
     }
 
     /// Tells whether it still listens, and its path still leads to it.
@@ -45,49 +46,71 @@ impl Endpoint {
     }
 }
 
-/// Puts a socket at a path: what `bind` binds beside it is given to the owner, and renamed into place.
-///
-/// # Errors
-/// `NotFound` also when somebody else put another in place of it meanwhile; then none of it is left.
+/// Puts a socket at a path: what `bind` binds beside it is given to the owner, and renamed into place. None: somebody else
+/// did the same at the same moment, and what is at the path now may be that one's.
 pub(crate) fn put_in_place<S>(
     path: &Path,
     owner: u32,
     bind: impl FnOnce(&Path) -> io::Result<S>,
-) -> Result<(S, FileId), Error> {
-    let failed = |source| Error::io("listen at", path, source);
-    let in_the_way = |path: &Path, kind: Kind| Error::InTheWay {
-        path: path.to_owned(),
-        what: kind.words(),
-        wanted: "socket",
-    };
+) -> Result<Option<(S, FileId)>, Error> {
+    let Some((socket, node)) = bind_beside(path, owner, bind)? else { return Ok(None) };
+    Ok(rename_into_place(path, node)?.then_some((socket, node)))
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::io("listen at", path, source)
+}
+
+fn in_the_way(path: &Path, kind: Kind) -> Error {
+    Error::InTheWay { path: path.to_owned(), what: kind.words(), wanted: "socket" }
+}
+
+/// The socket is known by its inode from here on, and not by what is found at the path afterwards.
+fn bind_beside<S>(
+    path: &Path,
+    owner: u32,
+    bind: impl FnOnce(&Path) -> io::Result<S>,
+) -> Result<Option<(S, FileId)>, Error> {
     let beside = beside(path);
-    if let Some(facts) = platform::at(&beside).map_err(failed)? {
+    if let Some(facts) = platform::at(&beside).map_err(failed(path))? {
         if facts.kind != Kind::Socket {
             return Err(in_the_way(&beside, facts.kind));
         }
         // Left over by a contender that was killed between the binding and the renaming; nobody reaches it.
-        std::fs::remove_file(&beside).map_err(failed)?;
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(path)(error)),
+            _ => {}
+        }
     }
-    let socket = bind(&beside).map_err(failed)?;
-    let own = platform::at(&beside).map_err(failed)?.map(|facts| facts.id);
-    let place_it = || {
-        if platform::effective_user() == 0 {
-            platform::give_to(&beside, owner).map_err(failed)?;
-        }
-        match platform::at(path).map_err(failed)? {
-            Some(facts) if facts.kind != Kind::Socket => Err(in_the_way(path, facts.kind)),
-            _ => platform::replace_file(&beside, path).map_err(failed),
-        }
+    let socket = match bind(&beside) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => return Ok(None),
+        socket => socket.map_err(failed(path))?,
     };
-    if let Err(error) = place_it() {
+    let Some(facts) = platform::at(&beside).map_err(failed(path))? else { return Ok(None) };
+    if platform::effective_user() == 0 {
+        if let Err(error) = platform::give_to(&beside, owner) {
+            let _ = std::fs::remove_file(&beside);
+            return Err(failed(path)(error));
+        }
+    }
+    Ok(Some((socket, facts.id)))
+}
+
+/// `false`: what was beside is gone, or was another's.
+fn rename_into_place(path: &Path, node: FileId) -> Result<bool, Error> {
+    let beside = beside(path);
+    let renamed = match platform::at(path).map_err(failed(path))? {
+        Some(facts) if facts.kind != Kind::Socket => Err(in_the_way(path, facts.kind)),
+        _ => match platform::replace_file(&beside, path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            renamed => renamed.map_err(failed(path)),
+        },
+    };
+    if let Err(error) = renamed {
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    // What was renamed may be another's by then: who believed it to be its own would never be met there.
-    match platform::at(path).map_err(failed)?.map(|facts| facts.id) {
-        Some(node) if Some(node) == own => Ok((socket, node)),
-        _ => Err(failed(ErrorKind::NotFound.into())),
-    }
+    Ok(platform::at(path).map_err(failed(path))?.is_some_and(|facts| facts.id == node))
 }
 
 /// A name beside the final one, and no longer: the last character becomes `~`, which no instance's name has.
@@ -101,23 +124,22 @@ fn beside(path: &Path) -> PathBuf {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails so.
 mod tests {
-    use std::fs::{self, File};
-
     use super::*;
 
-    /// Two contenders that have locks on two files, because the first file was deleted, have one name to bind at.
     #[test]
-    fn what_another_took_away_meanwhile_is_not_found_and_nothing_is_left_of_it() {
+    fn a_socket_that_another_has_bound_beside_is_not_taken_for_ones_own() {
+        if !platform::ENDPOINT_IS_A_FILE {
+            return;
+        }
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.sock");
-        let owner = platform::effective_user();
-        let taken = put_in_place(&path, owner, |beside| {
-            drop(File::create(beside)?);
-            fs::remove_file(beside)
-        });
-        assert!(matches!(taken, Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        let (_own, node) = put_in_place(&path, owner, |beside| File::create(beside)).unwrap();
-        assert_eq!(platform::at(&path).unwrap().unwrap().id, node);
+        let (path, owner) = (dir.path().join("a.sock"), platform::effective_user());
+        let listen = |at: &Path| platform::listen_on(&Address::Path(at.to_owned()), owner);
+        let (_ours, our_node) = bind_beside(&path, owner, listen).unwrap().unwrap();
+        let (_theirs, their_node) = bind_beside(&path, owner, listen).unwrap().unwrap();
+        assert!(!rename_into_place(&path, our_node).unwrap(), "it was theirs");
+        assert_eq!(platform::at(&path).unwrap().unwrap().id, their_node);
+        assert!(!rename_into_place(&path, their_node).unwrap(), "it was gone");
+        let (_ours, our_node) = put_in_place(&path, owner, listen).unwrap().unwrap();
+        assert_eq!(platform::at(&path).unwrap().unwrap().id, our_node);
     }
 }

@@ -44,7 +44,8 @@ impl NotifyPath {
         if let Some(elsewhere) = path.parent().filter(|dir| *dir != place.dir) {
             place::make_safe(elsewhere)?;
         }
-        let (socket, node) = endpoint::put_in_place(&path, owner, bind)?;
+        let gone = || Error::io("listen at", &path, std::io::ErrorKind::NotFound.into());
+        let (socket, node) = endpoint::put_in_place(&path, owner, bind)?.ok_or_else(gone)?;
         Ok((socket, Self { path, node: Some(node), owner }))
     }
 

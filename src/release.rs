@@ -1,5 +1,8 @@
 //! Letting go, in the one right order: stop believing, say in the record how it ended, stop listening, unlock, close
 //! connections. Nothing is unlinked. Proven by `tests/releasing.rs`.
+//!
+//! The answering thread gives its listeners back first, so that they are shut down and closed at once: an abstract name that
+//! is bound, and at which nobody listens, is one that the next contender goes without.
 
 use std::sync::Arc;
 
@@ -44,26 +47,28 @@ pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
             let _ = file.clear();
         }
     }
-    let_go(&mut core);
     drop(core);
+    let_go(held);
     answer::forget(held);
     result
 }
 
 /// Another holds the instance: write nothing more, remove nothing, and tell the program.
 pub(crate) fn step_down(held: &Arc<Held>) {
-    let mut core = held.core();
+    let core = held.core();
     if *held.life.borrow() != Life::Holding {
         return;
     }
     tracing::warn!(instance = %held.place.name, "deposed: another process holds the instance");
     held.life.send_replace(Life::Deposed);
-    let_go(&mut core);
     drop(core);
+    let_go(held);
     answer::post(Command::Forget(held.id, None));
 }
 
-fn let_go(core: &mut Core) {
+fn let_go(held: &Held) {
+    answer::unlisten(held); // without the core's lock, for which the answering thread may wait
+    let mut core = held.core();
     for listener in
         core.endpoint.take().map(|endpoint| endpoint.listener).into_iter().chain(core.abstract_name.take())
     {

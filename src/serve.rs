@@ -73,6 +73,13 @@ impl Served {
         service.listeners = listeners;
     }
 
+    /// Lets nobody in any more; those who are in stay.
+    pub(crate) fn unlisten(&mut self, id: InstanceId) {
+        if let Some(service) = self.instances.get_mut(&id) {
+            service.listeners.clear();
+        }
+    }
+
     /// Tells those who watch.
     pub(crate) fn changed(&mut self, id: InstanceId) {
         if let Some(service) = self.instances.get_mut(&id) {

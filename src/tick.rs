@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use incumbent_proto::{Identify, Reply, Request};
+
 use crate::{
     answer::{self, Command},
     claim,
@@ -64,7 +66,7 @@ pub(crate) fn tick(held: &Arc<Held>) {
             held.set_problem(Problem::Paths, None);
             held.end_mending();
         }
-        Care::Wait => held.end_mending(),
+        Care::Wait | Care::Record => held.end_mending(),
         Care::StepDown | Care::Heal | Care::Judge => {
             let mender = held.clone();
             let begun = std::thread::Builder::new().name("incumbent-mend".into()).spawn(move || {
@@ -139,26 +141,16 @@ fn regain_abstract_name(held: &Arc<Held>, core: &mut Core) {
 fn mend(held: &Arc<Held>, care: Care) {
     match care {
         Care::StepDown => release::step_down(held),
-        Care::Judge => {
-            let seen = judge(held, None);
-            follow(held, seen);
-        }
+        Care::Judge => judge(held, None),
         Care::Heal => heal(held),
-        Care::Nothing | Care::Wait => {}
+        Care::Nothing | Care::Wait | Care::Record => {}
     }
 }
 
-fn follow(held: &Arc<Held>, seen: Judged) {
-    // Whatever else: the next tick takes the lock if it came free, and heals what is to be healed.
-    if decide::judge(seen) == Care::StepDown {
-        release::step_down(held);
-    }
-}
-
-/// With the claim lock in hand: does the owner of the instance lock answer as the holder?
+/// With the claim lock in hand: does the owner of the instance lock answer as the holder, and of which generation?
 ///
 /// `elsewhere`: the file that the path names now, when it is another than the one that was locked.
-fn judge(held: &Held, elsewhere: Option<&PidFile>) -> Judged {
+fn judge(held: &Arc<Held>, elsewhere: Option<&PidFile>) {
     let with_file = |ask: &dyn Fn(&PidFile) -> Judged| match elsewhere {
         Some(file) => ask(file),
         None => held.core().files.front().map_or(Judged::Free, ask),
@@ -170,30 +162,51 @@ fn judge(held: &Held, elsewhere: Option<&PidFile>) -> Judged {
         },
         _ => Judged::ClaimBusy,
     });
-    if begun != Judged::Silent {
-        if begun == Judged::Free {
-            with_file(&|file| {
-                file.unlock(Which::Claim);
-                begun
-            });
+    let seen = match begun {
+        Judged::Silent => {
+            // Without the core's lock: a release must not wait for a hail.
+            let answer = ask_the_other(held);
+            with_file(&|file| match file.try_lock(Which::Instance) {
+                Ok(true) => Judged::Free,
+                _ => answer,
+            })
         }
-        return begun;
+        begun => begun,
+    };
+    // Whatever else: the next tick takes the lock if it came free, and heals what is to be healed.
+    match decide::judge(seen) {
+        Care::StepDown => release::step_down(held),
+        Care::Record => {
+            let mut core = held.core();
+            if held.is_holding() {
+                release::write_record(held, &mut core);
+            }
+        }
+        Care::Nothing | Care::Heal | Care::Judge | Care::Wait => {}
     }
-    // Without the core's lock: a release must not wait for a hail.
+    if seen != Judged::ClaimBusy {
+        with_file(&|file| {
+            file.unlock(Which::Claim);
+            seen
+        });
+    }
+}
+
+/// Hails whoever listens at the path, and asks which generation it is.
+fn ask_the_other(held: &Held) -> Judged {
     let deadline = Instant::now() + JUDGES_PATIENCE;
     let hail =
         hail::hail_at(&held.place, &Address::Path(held.place.socket()), Patience::until(deadline), None);
-    let answers = hail.met == Hailed::Pong
-        && hail.answer.is_some_and(|answered| InstanceId::from_bytes(answered.pong.instance_id) != held.id);
-    with_file(&|file| {
-        let free = matches!(file.try_lock(Which::Instance), Ok(true));
-        file.unlock(Which::Claim);
-        match (free, answers) {
-            (true, _) => Judged::Free,
-            (false, true) => Judged::Answers,
-            (false, false) => Judged::Silent,
-        }
-    })
+    let Some(mut answered) = hail.answer.filter(|_| hail.met == Hailed::Pong) else { return Judged::Silent };
+    if InstanceId::from_bytes(answered.pong.instance_id) == held.id {
+        return Judged::Silent;
+    }
+    // Every version answers this.
+    match answered.connection.ask(&Request::Identify(Identify {}), "identify", JUDGES_PATIENCE) {
+        Ok(Reply::Identity(other)) if other.generation < held.generation => Judged::Outranked,
+        Ok(Reply::Identity(_)) => Judged::Answers,
+        _ => Judged::Silent,
+    }
 }
 
 /// Puts back what is not at its paths: pid file and locks, endpoint, record. The old file's locks are kept until the
@@ -227,12 +240,14 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
                 Lock::Taken => {}
                 Lock::Busy | Lock::Moved => return Ok(()), // somebody is claiming there: the next tick
             }
-            if claim::try_lock(&file, Which::Instance)? == Lock::Busy {
-                file.unlock(Which::Claim);
-                let seen = judge(held, Some(&file));
-                drop(file);
-                follow(held, seen);
-                return Ok(());
+            match claim::try_lock(&file, Which::Instance)? {
+                Lock::Taken => {}
+                Lock::Moved => return Ok(()), // deleted once more: the next tick
+                Lock::Busy => {
+                    file.unlock(Which::Claim);
+                    judge(held, Some(&file));
+                    return Ok(());
+                }
             }
             Some(file)
         }
@@ -242,23 +257,30 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     if *held.life.borrow() != Life::Holding {
         return Ok(()); // released meanwhile; what was taken here goes with the file
     }
+    if is_outranked(held, &core) {
+        drop(core);
+        release::step_down(held); // another has won since the look, and its record is not to be written over
+        return Ok(());
+    }
+    let claimed = fresh.is_some();
     if let Some(file) = fresh {
         // What the program closed underneath has no locks left to keep.
         core.files.retain(PidFile::is_intact);
         core.files.push_front(file);
         core.files.truncate(MOST_FILES);
     } else {
-        // The path names a file of ours: the first one, or an older one that was moved back.
+        // The path names a file of ours: the first one, or an older one that was moved back. Its instance lock is enough:
+        // who has the claim lock alone binds nothing, and a takeover that waits with it may be waiting for this socket.
         let at = core.files.iter().position(PidFile::is_at_its_path);
         let Some(file) = at.and_then(|at| core.files.remove(at)) else { return Ok(()) };
         core.files.push_front(file);
-        let taken = core.files.front().map(|file| claim::try_lock(file, Which::Claim)).transpose()?;
+        let taken = core.files.front().map(|file| claim::try_lock(file, Which::Instance)).transpose()?;
         if taken != Some(Lock::Taken) {
             return Ok(());
         }
     }
     let healed = put_back(held, &mut core);
-    if let Some(file) = core.files.front() {
+    if let Some(file) = core.files.front().filter(|_| claimed) {
         file.unlock(Which::Claim);
     }
     drop(core);
@@ -269,7 +291,7 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     Ok(())
 }
 
-/// Endpoint, text and record, with both locks in hand.
+/// Endpoint, text and record, with the instance lock of the path's file in hand.
 fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     if let Some(file) = core.files.front() {
         claim::try_lock(file, Which::Instance)?;
@@ -277,9 +299,11 @@ fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     core.record.dir_id = held.place.dir_id().map(crate::record::DirId::of);
     release::write_all(held, core);
     if !core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place)) {
-        let endpoint = Endpoint::bind(&held.place)?;
-        if let Some(old) = core.endpoint.replace(endpoint) {
-            old.listener.shut_down();
+        // None: another binds here. The next tick tells who that is.
+        if let Some(endpoint) = Endpoint::bind(&held.place)? {
+            if let Some(old) = core.endpoint.replace(endpoint) {
+                old.listener.shut_down();
+            }
         }
     }
     Ok(())

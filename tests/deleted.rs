@@ -59,6 +59,20 @@ fn deleted_files_let_nobody_in_and_come_back_within_two_seconds() {
     drop(won(instance(&dir).claim_blocking()));
 }
 
+/// A takeover keeps the claim lock while it hails for a holder, whose socket was deleted, say.
+#[cfg(unix)]
+#[test]
+fn a_deleted_socket_comes_back_though_another_keeps_the_claim_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Program::role("holder", dir.path());
+    holder.wait_line("holding");
+    let claim = os::Lock::take(&dir.path().join("a.pid"), os::CLAIM).unwrap();
+    fs::remove_file(dir.path().join("a.sock")).unwrap();
+    eventually("the socket is back", || os::connect(dir.path(), WATCHDOG).is_ok());
+    drop(claim);
+    holder.ask("holding?");
+}
+
 #[test]
 fn a_record_that_somebody_wrote_over_is_written_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -18,6 +18,8 @@ fn role() {
         "holder" => program::holder(&dir),
         #[cfg(unix)]
         "thief" => robbers::thief(&dir),
+        #[cfg(unix)]
+        "lower" => robbers::lower(&dir),
         other => panic!("no role {other}"),
     }
 }
@@ -42,9 +44,17 @@ fn a_higher_generation_in_the_record_deposes() {
 /// Who takes the lock from a holder of Unix.
 #[cfg(unix)]
 mod robbers {
-    use std::{fs::File, path::Path, time::Duration};
+    use std::{
+        fs::File,
+        io::{Read as _, Write as _},
+        path::Path,
+        time::Duration,
+    };
 
     use incumbent::{Error, State};
+    use incumbent_proto::{
+        DirId, Frame, HEADER_LEN, Header, Identity, Pong, Reply, Request, Unsupported, VERSION,
+    };
 
     use super::{
         os,
@@ -66,6 +76,79 @@ mod robbers {
             }
             tell(format!("{order}: done"));
         }
+    }
+
+    /// Takes the lock and the endpoint as a holder of generation 1 that has won meanwhile, and answers as one.
+    pub(super) fn lower(dir: &Path) {
+        let file = File::options().read(true).write(true).open(dir.join("a.pid")).unwrap();
+        tell("ready");
+        // The holder's tick may be quicker for once.
+        while os::set_lock(&file, os::INSTANCE, true).is_err() {}
+        let listener = os::Listener::bind(dir).unwrap();
+        tell("holds");
+        let at = os::dir_id(dir);
+        loop {
+            let mut stream = listener.accept().unwrap();
+            while let Some(request) = next(&mut stream) {
+                let reply = match request {
+                    Request::Ping(ping) => Reply::Pong(Pong {
+                        nonce: ping.nonce,
+                        instance_id: [7; 16],
+                        name: "a".into(),
+                        dir: Some(DirId { dev: at.0, ino: at.1 }),
+                    }),
+                    Request::Identify(_) => Reply::Identity(Identity {
+                        pid: std::process::id(),
+                        instance_id: [7; 16],
+                        version: "1".into(),
+                        min_protocol: VERSION,
+                        max_protocol: VERSION,
+                        name: "a".into(),
+                        generation: 1,
+                        started_at_us: 1,
+                    }),
+                    _ => Reply::Unsupported(Unsupported { min: VERSION, max: VERSION }),
+                };
+                let identified = matches!(reply, Reply::Identity(_));
+                if stream.write_all(&reply.encode().unwrap()).is_err() {
+                    break;
+                }
+                if identified {
+                    tell("identified");
+                }
+            }
+        }
+    }
+
+    fn next(stream: &mut os::Stream) -> Option<Request> {
+        let mut header = [0; HEADER_LEN];
+        stream.read_exact(&mut header).ok()?;
+        let header = Header::parse(&header).unwrap();
+        let mut body = vec![0; header.length as usize];
+        stream.read_exact(&mut body).ok()?;
+        Request::decode(&Frame { header, body }).ok()
+    }
+
+    #[test]
+    fn a_lower_generation_that_has_the_lock_and_answers_does_not_depose() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut holder = Program::role("holder", dir.path());
+        let generation = holder.wait_line("holding ");
+        let mut lower = Program::role("lower", dir.path());
+        lower.wait_line("ready");
+        holder.ask("rob");
+        lower.wait_line("holds");
+        std::fs::write(dir.path().join("a.json"), "the record of the other").unwrap();
+        lower.wait_line("identified");
+        lower.wait_line("identified"); // the second look came after all that followed from the first
+        holder.ask("holding?");
+        let own = format!("\"generation\": {generation}");
+        let record = || std::fs::read_to_string(dir.path().join("a.json")).unwrap_or_default();
+        eventually("it tells the other by the record", || record().contains(&own));
+        lower.kill_9();
+        eventually("it has its lock again", || os::has_instance(dir.path(), holder.pid()));
+        eventually("and its socket", || os::connect(dir.path(), program::WATCHDOG).is_ok());
+        holder.ask("holding?");
     }
 
     #[test]
