@@ -54,7 +54,8 @@ fn client(dir: &Path, name: &str, args: &[&str]) -> Option<Ended> {
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/examples/client.py");
     let mut command = Command::new("python3");
-    command.arg(file).arg("--dir").arg(dir).args(["--name", name, "--json"]).args(args);
+    // No test fails by the clock; a later `--timeout` counts.
+    command.arg(file).arg("--dir").arg(dir).args(["--name", name, "--json", "--timeout", "60"]).args(args);
     let ended = Running::start(command.env_remove("GATEWAY_DIR").env_remove("GATEWAY_NAME")).end();
     assert!(!ended.stderr.contains("Traceback"), "{ended:?}");
     Some(ended)
@@ -162,8 +163,8 @@ fn nobody_is_told_from_one_who_does_not_answer() {
     assert_eq!(client(place.dir(), "gateway", &["ping"]).unwrap().code(), 3, "nobody ever was");
 
     let holder = place.hold(&["run"]);
+    holder.stop(); // it puts no other socket in the place of this one
     std::fs::remove_file(place.dir().join("gateway.sock")).unwrap();
-    holder.stop(); // it puts no other in its place now
     let ended = client(place.dir(), "gateway", &["ping"]).unwrap();
     assert!(ended.code() == 4 && ended.stderr.contains(&format!("pid {}", holder.pid())), "{ended:?}");
     holder.kill();
@@ -187,11 +188,11 @@ fn what_listens_and_is_not_the_holder_is_never_taken_for_it() {
     };
     let answers: [(&str, Vec<u8>); 11] = [
         ("is not the answer", pong([0; 16], "a", None)),
-        ("does not speak", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
-        ("does not speak", b"INCB\x01\x00\x81\x00\xff\xff\xff\xff".to_vec()),
+        ("none of this protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        ("none of this protocol", b"INCB\x01\x00\x81\x00\xff\xff\xff\xff".to_vec()),
         ("in the middle", b"INCB\x01\x00\x81\x00\x40\x00\x00\x00abc".to_vec()),
         ("in the middle", b"INCB".to_vec()),
-        ("too early", b"INCB\x01\x00\x81\x00\x02\x00\x00\x00ab".to_vec()),
+        ("ends too early", b"INCB\x01\x00\x81\x00\x02\x00\x00\x00ab".to_vec()),
         ("not asked for", b"INCB\x01\x00\x82\x00\x00\x00\x00\x00".to_vec()),
         ("without an answer", Vec::new()),
         ("versions 7 to 9", Reply::Unsupported(Unsupported { min: 7, max: 9 }).encode_as(9).unwrap()),
