@@ -81,6 +81,12 @@ pub(crate) fn post(command: Command) {
     }
 }
 
+/// Takes what was left for the answering thread, in its place.
+#[cfg(fuzzing)]
+pub(crate) fn take_posted() -> Vec<Command> {
+    std::mem::take(&mut shared().inbox)
+}
+
 /// Says that what is shown of an instance has changed.
 pub(crate) fn post_changed(held: &Held) {
     post(Command::Changed(held.id));

@@ -20,7 +20,7 @@ use crate::place::Place;
 use crate::record::{End, Past, Record};
 use crate::starter::Starter;
 use crate::whole_file::{self, FileEnd};
-use crate::{lossy, platform, timestamp};
+use crate::{lossy, platform, text, timestamp};
 
 /// So many generations are remembered.
 pub const KEPT: usize = 256;
@@ -155,7 +155,7 @@ pub(crate) fn read(path: &Path) -> (Vec<Entry>, Option<String>) {
     let all = match whole_file::read_end(path, LIMIT) {
         Ok(None) => return (Vec::new(), None),
         Ok(Some(all)) => all,
-        Err(error) => return (Vec::new(), Some(error.to_string())),
+        Err(error) => return (Vec::new(), Some(text::shown(&error.to_string()))),
     };
     let mut entries: Vec<Entry> = lines(&all).filter_map(parse).collect();
     let broken = lines(&all).count() - entries.len();
@@ -168,7 +168,7 @@ pub(crate) fn read(path: &Path) -> (Vec<Entry>, Option<String>) {
     if broken > 0 {
         problems.push(format!("has {broken} broken {}", if broken == 1 { "line" } else { "lines" }));
     }
-    let problem = format!("the history `{}` {}", path.display(), problems.join("; it "));
+    let problem = format!("the history `{}` {}", text::shown_path(path), problems.join("; it "));
     (entries, (!problems.is_empty()).then_some(problem))
 }
 

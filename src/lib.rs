@@ -47,6 +47,9 @@ mod evidence;
 mod flapping;
 mod force;
 mod found;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hail;
 mod held;
 pub mod history;

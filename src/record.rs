@@ -233,16 +233,20 @@ impl Record {
         let bytes = match whole_file::read_small(path, LIMIT) {
             Ok(None) => return Past::None,
             Ok(Some(bytes)) => bytes,
-            Err(error) => return Past::Broken(error.to_string()),
+            Err(error) => return Past::Broken(text::shown(&error.to_string())),
         };
+        // What a reader of JSON says of a value that it does not know repeats that value.
         match serde_json::from_slice(&bytes) {
             Ok(record) => Past::Record(Box::new(record)),
             Err(error) if bytes.is_empty() || error.is_eof() => Past::Broken(format!(
                 "the record `{}` is cut short after {} bytes",
-                path.display(),
+                text::shown_path(path),
                 bytes.len()
             )),
-            Err(error) => Past::Broken(format!("the record `{}` is broken: {error}", path.display())),
+            Err(error) => {
+                let why = text::shown(&error.to_string());
+                Past::Broken(format!("the record `{}` is broken: {why}", text::shown_path(path)))
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 //! The tests of `record`, and the sample that those of `history` share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::time::UNIX_EPOCH;
@@ -172,6 +172,15 @@ fn whatever_stands_in_its_place_is_named() {
     for (path, kind) in testing::strange_files(dir.path(), &victim) {
         let Past::Broken(why) = Record::read(&path) else { unreachable!("{kind} is no record") };
         assert!(why.contains(kind), "{why}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_broken_record_moves_no_cursor() {
+    for bytes in [r#"{"end":"\u001b[2J\u202e"}"#, "{\"end\":\"\u{9b}2J\"}"] {
+        let Past::Broken(why) = read_bytes(bytes.as_bytes()) else { panic!("no end is called that") };
+        assert!(why.contains("2J"), "{why}");
+        assert_eq!(text::shown(&why), why);
     }
 }
 

@@ -124,13 +124,17 @@ impl Served {
                 _ => {}
             }
         }
-        let now = Instant::now();
+        self.let_go(Instant::now());
+        Ok(attended)
+    }
+
+    /// Closes the connections that are over, and those whose time is.
+    fn let_go(&mut self, now: Instant) {
         for service in self.instances.values_mut() {
             service.guests.retain(|_, (_, visit)| {
                 !visit.is_over() && visit.deadline().is_none_or(|deadline| deadline > now)
             });
         }
-        Ok(attended)
     }
 
     fn wait(&self, wakes: Option<&Wakes>, mut next: Option<Instant>) -> io::Result<(Vec<Ready>, Vec<bool>)> {
@@ -253,5 +257,27 @@ impl Service {
         let least = self.guests.iter().min_by_key(|(_, (_, visit))| (visit.need(), visit.last_word()));
         let least = least.map(|(number, _)| *number);
         least.is_some_and(|number| self.guests.remove(&number).is_some())
+    }
+}
+
+#[cfg(fuzzing)]
+impl Served {
+    /// Lets in who has connected already.
+    pub(crate) fn let_in(&mut self, held: &Arc<Held>, guest: Guest, peer: Peer) {
+        self.adopt(held);
+        self.seats += 1;
+        if let Some(service) = self.instances.get_mut(&held.id) {
+            service.seat(self.seats, guest, peer);
+        }
+    }
+
+    /// Lets so much time pass in which nothing happens.
+    pub(crate) fn let_pass(&mut self, time: Duration) {
+        self.let_go(Instant::now() + time);
+    }
+
+    /// The conversations that go on.
+    pub(crate) fn visits(&self) -> impl Iterator<Item = &Visit> {
+        self.instances.values().flat_map(|service| service.guests.values().map(|(_, visit)| visit))
     }
 }

@@ -62,6 +62,9 @@ impl<'de> Deserialize<'de> for OwnPiece {
     }
 }
 
+/// So many entries get room on a promise; for more the first ones must be there.
+const FEW: usize = 512;
+
 struct OneVisitor;
 
 impl Visitor<'_> for OneVisitor {
@@ -90,10 +93,13 @@ impl<'de> Visitor<'de> for ListVisitor {
         if length > MAX_LIST {
             return Err(A::Error::invalid_length(length, &self));
         }
-        let mut list = Vec::with_capacity(length);
+        let mut list = Vec::with_capacity(length.min(FEW));
         while let Some(OwnPiece(entry)) = entries.next_element()? {
             if list.len() == MAX_LIST {
                 return Err(A::Error::invalid_length(MAX_LIST + 1, &self));
+            }
+            if list.len() == FEW {
+                list.reserve_exact(length.saturating_sub(FEW));
             }
             list.push(entry);
         }

@@ -16,6 +16,9 @@ use crate::{MAX_BODY, Malformed, TooLong};
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<MAX_BODY>> =
     bincode::config::legacy().with_limit::<MAX_BODY>();
 
+/// What nearly every body stays below.
+const SHORT: usize = 4096;
+
 /// Appends the body of a message to a frame.
 pub(crate) fn encode<M: Serialize>(message: &M, frame: &mut Vec<u8>) -> Result<(), TooLong> {
     let room = MAX_BODY;
@@ -24,7 +27,12 @@ pub(crate) fn encode<M: Serialize>(message: &M, frame: &mut Vec<u8>) -> Result<(
 
 /// Reads the body of a message of this kind.
 pub(crate) fn decode<M: DeserializeOwned>(kind: u8, body: &[u8]) -> Result<M, Malformed> {
-    match bincode::serde::decode_from_slice(body, CONFIG) {
+    // bincode reserves what a length says before it looks whether so much is there, up to the limit that it is given.
+    let read = match body.len() {
+        ..=SHORT => bincode::serde::decode_from_slice(body, CONFIG.with_limit::<SHORT>()),
+        _ => bincode::serde::decode_from_slice(body, CONFIG),
+    };
+    match read {
         Ok((message, _read)) => Ok(message),
         Err(error) => Err(malformed(kind, &error)),
     }

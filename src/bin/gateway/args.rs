@@ -5,7 +5,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use incumbent::platform_for_gateway as platform;
 
-use crate::starts::{self, Limit};
+use crate::{
+    durations::{duration, interval},
+    starts::{self, Limit},
+};
 
 /// Makes a program the only live instance of itself, provably, and lets others talk to it.
 #[derive(Debug, Parser)]
@@ -210,44 +213,4 @@ pub(crate) struct History {
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// A year: what is longer was a slip of the finger, and a point in time so far away cannot be reckoned with.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-/// What is shorter is over before a program can be asked whether it lives.
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST_SECONDS: f64 = 366.0 * 86_400.0;
-
-/// A duration in which something is to happen.
-fn interval(text: &str) -> Result<Duration, String> {
-    let time = duration(text)?;
-    if time < SHORTEST {
-        Err(format!("nothing can happen in less than {} ms", SHORTEST.as_millis()))
-    } else {
-        Ok(time)
-    }
-}
-
-/// A duration as people write it: `30s`, `5m`, `1h30m`, `250ms`, or a number of seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let too_long = || {
-        let shown = incumbent::text::shown(text);
-        format!("`{shown}` is more than a year: say at most {}h", LONGEST.as_secs() / 3600)
-    };
-    let wrong = || {
-        format!("`{}` is no duration: write it like 30s, 250ms, 5m or 1h30m", incumbent::text::shown(text))
-    };
-    if let Ok(seconds) = text.parse::<f64>() {
-        return match seconds {
-            0.0..=LONGEST_SECONDS => Duration::try_from_secs_f64(seconds).map_err(|_| wrong()),
-            LONGEST_SECONDS.. => Err(too_long()),
-            _ => Err(wrong()),
-        };
-    }
-    // A number that does not fit into what is parsed is no less a duration.
-    let has_huge_number = text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 18);
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| if has_huge_number { too_long() } else { wrong() })?;
-    let time = Duration::try_from(parsed).map_err(|_| wrong())?;
-    if time > LONGEST { Err(too_long()) } else { Ok(time) }
 }

@@ -14,6 +14,7 @@ mod child;
 mod completions;
 mod detach;
 mod doctor;
+mod durations;
 mod exit;
 mod family;
 mod history;

@@ -11,17 +11,14 @@
 //!
 //! Proven by the tests below and by `tests/starts.rs`.
 
-use std::{
-    str::FromStr as _,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use incumbent::{Instance, history::Entry, text};
 use tokio::time::sleep;
 
 use crate::{
-    args::{self, Run, Which},
-    exit,
+    args::{Run, Which},
+    durations, exit,
     holders::Holders,
     output::complain,
     signals::{Signals, next_stop},
@@ -44,22 +41,7 @@ pub(crate) struct Limit {
 
 /// Reads a limit: `5/2m`.
 pub(crate) fn limit(text: &str) -> Result<Limit, String> {
-    let shown = text::shown(text);
-    let Some((most, window)) = text.split_once('/') else {
-        return Err(format!("`{shown}` is no limit: write it like 5/2m, for 5 starts within 2 minutes"));
-    };
-    let most = usize::from_str(most).ok().filter(|most| (1..=incumbent::history::KEPT).contains(most));
-    let Some(most) = most else {
-        let kept = incumbent::history::KEPT;
-        return Err(format!(
-            "`{shown}` is no limit: before the `/` stands a number from 1 to {kept}, as in 5/2m"
-        ));
-    };
-    let window = args::duration(window)?;
-    if window.is_zero() {
-        return Err(format!("`{shown}` is no limit: behind the `/` stands more than no time, as in 5/2m"));
-    }
-    Ok(Limit { most, window })
+    durations::limit(text).map(|(most, window)| Limit { most, window })
 }
 
 impl Limit {

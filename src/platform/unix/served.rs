@@ -65,6 +65,15 @@ fn unless_it_would_block<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 pub(crate) struct Guest(Owned<UnixStream>);
 
 impl Guest {
+    /// A guest that has connected, and the other end.
+    #[cfg(fuzzing)]
+    pub(crate) fn pair() -> io::Result<(Self, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        Ok((Self(Owned::new(ours)?), theirs))
+    }
+
     pub(crate) fn peer(&self) -> io::Result<Peer> {
         peer_of(self.0.get()?)
     }
