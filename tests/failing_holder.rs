@@ -31,8 +31,8 @@ use std::{
 
 use gateway::Running;
 use nix::{errno::Errno, libc};
-use plays::{is_clear, patience, settles};
-use scenes::{LOOK, Stage, WITNESS};
+use plays::{is_clear, patience, play, settles};
+use scenes::{LOOK, Scene, Stage, WITNESS, until};
 use shares::play_all;
 use traced::{Deed, Kind, Plan, Traced};
 
@@ -133,6 +133,22 @@ fn a_holder_whose_calls_fail_for_good_stays_the_only_one_and_is_not_busy() {
         }));
     }
     play_all("calls fail for good", &rounds, (SHARE, AT_ONCE), name, |plan| drop(serve(Some(*plan))));
+}
+
+#[test]
+fn a_claim_lock_that_could_not_be_let_go_of_is_let_go_of_by_the_tick() {
+    let counted = play(Scene::First, &Stage::new(), None).counts;
+    for kind in [libc::SYS_fcntl, libc::SYS_newfstatat].map(calls::own) {
+        for nth in 1..=counted[&kind] {
+            let stage = Stage::new();
+            let plan = Plan { kind, nth, deed: Deed::FailTwice(Errno::EIO) };
+            let traced = Traced::start(stage.gateway(&["run"]), Some(plan));
+            let ended = || traced.ended_within(Duration::ZERO);
+            let settled = || ended().is_some() || stage.holds(traced.pid());
+            let settled = until(patience(), || settled().then_some(()));
+            assert!(settled.is_some(), "{}: the claim lock is kept: {:?}", name(&plan), stage.status());
+        }
+    }
 }
 
 #[test]
