@@ -152,6 +152,20 @@ fn a_claim_lock_that_could_not_be_let_go_of_is_let_go_of_by_the_tick() {
 }
 
 #[test]
+fn the_end_of_program_is_seen_though_its_signal_was_lost() {
+    let stage = Stage::new();
+    let mut traced = Traced::start(stage.run(&[], WITNESS), None);
+    assert!(settles(&stage, traced.pid(), 1, || traced.ended_within(Duration::ZERO)).is_none());
+    let kind = Kind { number: libc::SYS_sendto, forked: false, of_the_runtime: true };
+    traced.arm(Some(Plan { kind, nth: 1, deed: Deed::FailOnwards(Errno::ENOMEM) }));
+    let (_, seen) = stage.status();
+    os::kill_9(seen["holder"]["child"]["pid"].as_u64().unwrap().try_into().unwrap());
+    let status = traced.ended_within(patience()).expect("it sees the end");
+    assert!(traced.done() > 0, "the signal was lost");
+    assert_eq!(status.code(), Some(137), "{}", traced.said().1);
+}
+
+#[test]
 fn a_holder_that_may_not_know_its_limits_does_without() {
     let kind = calls::own(libc::SYS_prlimit64);
     assert!(serve(None).contains_key(&kind), "it asks for them");
