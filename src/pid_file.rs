@@ -13,7 +13,10 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::{
@@ -83,6 +86,8 @@ pub(crate) struct PidFile {
     id: FileId,
     /// The table has the file itself, so that it is closed under the table's lock and at no other time.
     file: Weak<Owned<File>>,
+    /// Letting go of the claim lock failed.
+    keeps_claim: AtomicBool,
     /// The process that opened it; a forked child is another, and its table does not know the file.
     process: u32,
 }
@@ -142,6 +147,7 @@ impl PidFile {
             path: path.to_owned(),
             id: facts.id,
             file: weak,
+            keeps_claim: AtomicBool::new(false),
             process: std::process::id(),
         }))
     }
@@ -164,9 +170,20 @@ impl PidFile {
         platform::try_lock(self.file()?.get()?, which.offset())
     }
 
-    /// Lets go of a lock.
+    /// Lets go of a lock. If the system refuses twice, [`PidFile::let_go_of_claim`] has still to.
     pub(crate) fn unlock(&self, which: Which) {
-        let _ = self.file().and_then(|file| platform::unlock(file.get()?, which.offset()));
+        let let_go = || self.file().and_then(|file| platform::unlock(file.get()?, which.offset()));
+        let kept = let_go().or_else(|_| let_go()).is_err();
+        if which == Which::Claim {
+            self.keeps_claim.store(kept, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets go of a claim lock that could not be let go of: with it a holder would keep everybody from replacing it.
+    pub(crate) fn let_go_of_claim(&self) {
+        if self.keeps_claim.load(Ordering::Relaxed) {
+            self.unlock(Which::Claim);
+        }
     }
 
     /// Tells whether the descriptor is still open, and the path still names its file.

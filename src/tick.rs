@@ -94,6 +94,7 @@ fn look(held: &Held, core: &Core) -> Tick {
     if !file.is_intact() {
         return Tick::Moved; // the program has closed it underneath, and the lock with it
     }
+    file.let_go_of_claim();
     match file.try_lock(Which::Instance) {
         Ok(true) => {}
         Ok(false) => return Tick::Theirs,

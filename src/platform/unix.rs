@@ -146,9 +146,13 @@ pub(crate) fn session() -> Option<u32> {
     u32::try_from(session).ok().filter(|&session| session > 0)
 }
 
-/// How many descriptors this process may have at once; none: as many as it likes (getrlimit(2), `RLIMIT_NOFILE`).
+/// How many descriptors this process may have at once; none: as many as it likes, or it cannot be told (getrlimit(2),
+/// `RLIMIT_NOFILE`; rustix's panics where that is forbidden).
 pub(crate) fn most_descriptors() -> Option<usize> {
-    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let mut limit = nix::libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a struct that outlives the call.
+    let told = unsafe { nix::libc::getrlimit(nix::libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    let most = Some(limit.rlim_cur).filter(|&most| told && most != nix::libc::RLIM_INFINITY);
     most.map(|most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 

@@ -220,6 +220,11 @@ impl Running {
         self.child.wait().unwrap()
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Kills it alone (what it started lives or dies by itself), and waits for its end as [`Running::end`].
     pub(crate) fn kill(self) -> Ended {
         os::kill_9(self.pid());

@@ -46,8 +46,12 @@ fn byte(kind: Kind, offset: i64) -> libc::flock {
 ///
 /// POSIX allows `EACCES` as well as `EAGAIN` for a lock that another process has.
 pub(crate) fn try_lock(file: &File, offset: i64) -> io::Result<bool> {
-    match fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_WRLCK, offset))) {
-        Ok(_) => Ok(true),
+    let mut tried = try_once(file, libc::F_WRLCK, offset);
+    if tried == Err(Errno::EINTR) {
+        tried = try_once(file, libc::F_WRLCK, offset); // a remote file, and a signal
+    }
+    match tried {
+        Ok(()) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
@@ -55,8 +59,11 @@ pub(crate) fn try_lock(file: &File, offset: i64) -> io::Result<bool> {
 
 /// Lets go of the byte; nothing happens when it was not held.
 pub(crate) fn unlock(file: &File, offset: i64) -> io::Result<()> {
-    fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(libc::F_UNLCK, offset)))?;
-    Ok(())
+    Ok(try_once(file, libc::F_UNLCK, offset)?)
+}
+
+fn try_once(file: &File, kind: Kind, offset: i64) -> Result<(), Errno> {
+    fcntl(file.as_fd(), FcntlArg::F_SETLK(&byte(kind, offset))).map(drop)
 }
 
 /// Asks the kernel who owns the byte, without taking it; a read-only descriptor will do.

@@ -6,6 +6,8 @@
 
 use std::{io, mem::ManuallyDrop, os::fd::AsFd};
 
+use rustix::io::Errno;
+
 use super::files::{FileId, id_of};
 
 /// What owns a descriptor, with the identity that it had when it was opened.
@@ -21,9 +23,18 @@ impl<T: AsFd> Owned<T> {
         Ok(Self { inner: ManuallyDrop::new(inner), id })
     }
 
-    /// Tells whether the number still names what was opened.
+    /// Tells whether the number still names what was opened. That it cannot be told (a remote file, no memory) is no
+    /// reason to give up what nobody has taken: then it is believed to be what it was.
     pub(crate) fn is_intact(&self) -> bool {
-        id_of(&*self.inner).is_ok_and(|id| id == self.id)
+        self.is_what_it_was().unwrap_or(true)
+    }
+
+    fn is_what_it_was(&self) -> io::Result<bool> {
+        let ask = || match id_of(&*self.inner) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::BADF) => Ok(false),
+            id => id.map(|id| id == self.id),
+        };
+        ask().or_else(|_| ask()) // a signal, or a moment without memory
     }
 
     /// What it owns, unchecked: only to wait for it, which changes nothing, whoever's it is by now.
@@ -33,7 +44,7 @@ impl<T: AsFd> Owned<T> {
 
     /// What it owns, or an error when the program has closed it underneath.
     pub(crate) fn get(&self) -> io::Result<&T> {
-        if self.is_intact() { Ok(&self.inner) } else { Err(lost()) }
+        if self.is_what_it_was()? { Ok(&self.inner) } else { Err(lost()) }
     }
 }
 
@@ -43,7 +54,8 @@ fn lost() -> io::Error {
 
 impl<T: AsFd> Drop for Owned<T> {
     fn drop(&mut self) {
-        if self.is_intact() {
+        // Not when it cannot be told: closing what is another's is worse than not closing.
+        if self.is_what_it_was().unwrap_or(false) {
             // SAFETY: dropped once, here; `inner` is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.inner) }
         }

@@ -5,11 +5,17 @@
 
 use std::{future::pending, io, process::Child, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
 
 use super::for_gateway::{
     SUSPEND, is_ignored, note_terminal_interrupts, shares_group, was_interrupted_at_terminal,
 };
+
+/// After so long it is looked whether a child has ended without a word.
+const LOST_AFTER: Duration = Duration::from_secs(1);
 
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,9 +143,10 @@ impl Ends {
         Ok(())
     }
 
-    /// Waits until one more may have ended. Cancel safe.
+    /// Waits until one more may have ended: until the signal comes, and at the most a second, because a signal that found no
+    /// memory on its way is lost. Cancel safe.
     pub async fn next(&mut self) {
-        if self.0.recv().await.is_none() {
+        if let Ok(None) = timeout(LOST_AFTER, self.0.recv()).await {
             pending::<()>().await;
         }
     }

@@ -1,0 +1,106 @@
+//! `gateway` told at every system call that it failed, once: it goes on, or ends with a code and a sentence, and never
+//! hangs; `status` tells the truth, there is no second holder, and the next one holds with nothing cleaned by hand.
+//!
+//! As in `tests/every_call.rs`, a run without an error counts the calls; each of them, with each error, is a round. What the loader and
+//! Rust's runtime do before `main` is not counted: nothing of this project has happened there.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))] // ptrace, and registers by name
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)] // a test fails so
+
+#[path = "support/calls.rs"]
+mod calls;
+#[path = "support/gateway.rs"]
+mod gateway;
+#[path = "support/os/mod.rs"]
+mod os;
+#[path = "support/plays.rs"]
+mod plays;
+#[path = "support/scenes.rs"]
+mod scenes;
+#[path = "support/shares.rs"]
+mod shares;
+#[path = "support/traced.rs"]
+mod traced;
+#[path = "support/tracer.rs"]
+mod tracer;
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use nix::{errno::Errno, libc};
+use plays::{Played, play};
+use scenes::{Scene, Stage};
+use shares::play_all;
+use traced::{Deed, Plan};
+
+/// So many rounds of each scene are played in the gate.
+const SHARE: usize = 40;
+
+fn failing_at_every_call(scene: Scene) {
+    let crashed = Stage::new();
+    crashed.after_a_crash();
+    let counted = play(scene, &crashed, None);
+    let mut rounds = Vec::new();
+    for (kind, count) in counted.counts {
+        for nth in 1..=count {
+            rounds.extend(calls::errors(kind).iter().map(|&errno| Plan {
+                kind,
+                nth,
+                deed: Deed::Fail(errno),
+            }));
+        }
+    }
+    let outcomes = Mutex::new(BTreeMap::<String, usize>::new());
+    play_all(&format!("{scene:?}, failing"), &rounds, (SHARE, 1), name, |plan| {
+        let played = play(scene, &crashed, Some(*plan));
+        *outcomes.lock().unwrap().entry(outcome(&played)).or_default() += 1;
+    });
+    for (outcome, count) in outcomes.into_inner().unwrap() {
+        println!("{count:6} {outcome}");
+    }
+}
+
+fn name(plan: &Plan) -> String {
+    format!("{:?} {} {}", plan.deed, calls::name(plan.kind), plan.nth)
+}
+
+/// How it ended, and the sentence without what differs from run to run.
+fn outcome(played: &Played) -> String {
+    let sentence = played.stderr.lines().find(|line| line.starts_with("gateway: ")).unwrap_or("");
+    let words = sentence.split_whitespace().map(|word| match word {
+        _ if word.contains("/.tmp") => word.rsplit('/').next().unwrap_or(word),
+        _ if word.parse::<u32>().is_ok() => "N",
+        _ => word,
+    });
+    format!("{}: {}", played.status, words.collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_first_claim_survives_or_explains_every_failing_call() {
+    failing_at_every_call(Scene::First);
+}
+
+#[test]
+fn a_claim_after_a_crash_survives_or_explains_every_failing_call() {
+    failing_at_every_call(Scene::AfterCrash);
+}
+
+#[test]
+fn a_contender_in_a_takeover_survives_or_explains_every_failing_call() {
+    failing_at_every_call(Scene::Contender);
+}
+
+#[test]
+fn a_holder_that_is_replaced_survives_or_explains_every_failing_call() {
+    failing_at_every_call(Scene::Replaced);
+}
+
+#[test]
+fn an_event_loop_without_a_socket_for_signals_is_an_error_with_a_sentence() {
+    let crashed = Stage::new();
+    let kind = calls::own(libc::SYS_socketpair);
+    let counted = play(Scene::First, &crashed, None).counts[&kind];
+    let failed = (1..=counted).map(|nth| {
+        play(Scene::First, &crashed, Some(Plan { kind, nth, deed: Deed::Fail(Errno::ENOMEM) })).stderr
+    });
+    let said: Vec<String> = failed.collect();
+    assert!(said.iter().any(|said| said.contains("cannot start the event loop")), "{said:?}");
+}
