@@ -173,13 +173,14 @@ fn report(shared: &Shared, arenas: &[Arc<Arena>], findings: &[(String, checker::
         let takeovers = held.clone().filter(|start| start.order.has("--replace")).count();
         println!(
             "chaos: `{name}`: {} starts, {} held ({takeovers} by takeover), {} witnesses; nobody held for {:.2} s at the \
-             longest, {:.2} s of it unexplained; PROGRAM began after {:.2} s at the latest; {} not told in the history, \
-             with reason",
+             longest, unhindered {:.2} s, before a slow one {:.2} s; PROGRAM began after {:.2} s at the latest; {} not \
+             told in the history, with reason",
             starts.len(),
             held.count(),
             finding.witnesses,
             seconds(finding.longest_free),
             seconds(finding.longest_gap),
+            seconds(finding.longest_slow),
             seconds(finding.longest_beginning),
             finding.untold,
         );

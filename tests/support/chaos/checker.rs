@@ -34,6 +34,8 @@ pub struct Reign {
     pub ended: u64,
     /// The ends that follow from what was done to it.
     pub may_have_ended: Vec<&'static str>,
+    /// Each of its steps was made to take longer.
+    pub is_slow: bool,
     /// When it was stopped or starved itself.
     pub hindered: Vec<Span>,
 }
@@ -59,8 +61,10 @@ pub struct Case {
 #[derive(Debug, Default)]
 pub struct Finding {
     pub faults: Vec<String>,
-    /// The longest time that nobody held and nothing explains.
+    /// The longest time that nobody held and nothing hindered, but before one whose every step was made slow.
     pub longest_gap: u64,
+    /// And before such a one.
+    pub longest_slow: u64,
     /// The longest time that nobody held at all.
     pub longest_free: u64,
     /// The longest time from holding to the beginning of PROGRAM.
@@ -141,7 +145,9 @@ fn gaps(case: &Case, reigns: &[Reign], finding: &mut Finding) {
     for gap in without((case.from, case.until), held) {
         finding.longest_free = finding.longest_free.max(gap.1 - gap.0);
         for (begin, end) in without(gap, case.hindered.iter().map(|(span, _)| *span)) {
-            finding.longest_gap = finding.longest_gap.max(end - begin);
+            let is_slow = reigns.iter().any(|reign| reign.held == gap.1 && reign.is_slow);
+            let longest = if is_slow { &mut finding.longest_slow } else { &mut finding.longest_gap };
+            *longest = (*longest).max(end - begin);
             if end - begin > BOUND {
                 let whole = (gap.1 - gap.0) as f64 / SECOND as f64;
                 finding.faults.push(format!(

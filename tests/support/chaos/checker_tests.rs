@@ -17,6 +17,7 @@ fn reign(serial: u32, held: u64, ended: u64) -> Reign {
         held: held * SECOND,
         ended: ended * SECOND,
         may_have_ended: vec!["released", "replaced"],
+        is_slow: false,
         hindered: Vec::new(),
     }
 }

@@ -87,8 +87,9 @@ impl Start {
         let start =
             Arc::new(Self { serial, order, spawned, state: Mutex::new(state), changed: Condvar::new() });
         arena.say(&format!(
-            "#{serial} pid {} run {:?} {:?}",
+            "#{serial} pid {} {}: run {:?} {:?}",
             child.id(),
+            start.order.under.first().map_or("", |under| under),
             start.order.options,
             start.order.manner
         ));

@@ -55,6 +55,7 @@ fn reign(arena: &Arena, starts: &[std::sync::Arc<Start>], start: &Start, until: 
         held: held.at,
         ended,
         may_have_ended: ends(arena, starts, start, (held.at, ended)),
+        is_slow: start.order.under.iter().any(|word| word == "strace"),
         hindered,
     })
 }
