@@ -65,7 +65,8 @@ pub(crate) fn inspect_after(place: &Place, deadline: Instant, is_busy: bool) -> 
         let between =
             inspection.hail.met == Hailed::Nobody && owned && inspection.state == State::Unresponsive;
         // A holder that came meanwhile has a record without an end: it must not be taken for one that crashed.
-        let between = between || (inspection.moved_on && inspection.reached.is_none());
+        let between =
+            between || (inspection.moved_on && inspection.reached.is_none()) || inspection.is_outdated();
         if !between || Instant::now() >= settled {
             return Ok(inspection);
         }
