@@ -119,7 +119,7 @@ fn strange_end(arena: &Arena, start: &Start, hindered: &[(Span, &'static str)], 
     }
     let (ended, status) = state.ended.unwrap_or((until, None));
     let is_poor = start.order.under.iter().any(|word| word.contains("nofile"));
-    let is_odd = is_poor || matches!(arena.lot, Lot::Full | Lot::Frozen | Lot::Deleted);
+    let is_odd = is_poor || arena.lot == Lot::Full;
     if let Some(status) = status {
         arena.shared.count(&format!(
             "ended: {}",
