@@ -32,7 +32,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use chaos::{
     arena::{Arena, Lot, Shared},
-    asking, checker,
+    asking::{self, Ender},
+    checker,
     deeds::{self, Tools},
     dice::Dice,
     places::{self, Disk, Starving},
@@ -94,6 +95,7 @@ fn whatever_is_done_to_them_there_is_one_holder_soon_another_and_a_history_of_al
     let shared = Shared::new();
     let mut disks = Vec::new();
     let arenas = arenas(&shared, aside.path(), &mut disks);
+    let _ender = Ender(arenas.clone());
     let tools = Arc::new(Tools { wrappers: places::wrappers(), starving: Starving::new().map(Arc::new) });
     for arena in &arenas {
         places::set_clock(&arena.clock(), 0);

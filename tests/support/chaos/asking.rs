@@ -3,12 +3,18 @@
 
 use std::{
     os::unix::process::ExitStatusExt as _,
+    path::Path,
     process::{Output, Stdio},
     sync::{Arc, mpsc::channel},
     time::Duration,
 };
 
-use super::{arena::Arena, start::gateway, witness::now};
+use super::{
+    arena::{Arena, text_of},
+    places::thaw,
+    start::gateway,
+    witness::now,
+};
 
 /// No command takes so long, whatever is done to it: a grace, and what a holder may be stopped, frozen and starved for.
 const WATCHDOG: Duration = Duration::from_secs(90);
@@ -79,4 +85,38 @@ pub fn stop_all(arena: &Arena) {
         }
     }
     arena.fault("it cannot be stopped");
+}
+
+/// Ends everything that is still there when this is dropped, also when the test has failed in the middle.
+pub struct Ender(pub Vec<Arc<Arena>>);
+
+impl Drop for Ender {
+    fn drop(&mut self) {
+        for arena in &self.0 {
+            arena.shared.over.declare();
+            thaw(&arena.dir);
+        }
+        // Killed parents leave their children to this process.
+        for _ in 0..100 {
+            let children = orphans();
+            if children.is_empty() {
+                return;
+            }
+            for pid in children {
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(10)); // who is to be reaped by a thread that watches it is
+        }
+    }
+}
+
+/// The children of this process that have not ended.
+fn orphans() -> Vec<nix::unistd::Pid> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let children = tasks.map(|task| text_of(&task.path().join("children")));
+    let pids: Vec<i32> = children
+        .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    let lives = |pid: &i32| !text_of(Path::new(&format!("/proc/{pid}/stat"))).contains(") Z ");
+    pids.into_iter().filter(lives).map(nix::unistd::Pid::from_raw).collect()
 }
