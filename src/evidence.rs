@@ -291,6 +291,9 @@ impl Inspection {
             self.reached.as_ref().map(|it| InstanceId::from_bytes(it.instance_id) == record.instance_id);
         let means = match (same, self.recorded_one_runs(), Inspection::end_of(record).0) {
             (Some(true), ..) => "written by the one who answers".to_owned(),
+            (Some(false), ..) if self.is_outdated() => {
+                "written by a later one than the one who answered".to_owned()
+            }
             (Some(false), ..) => {
                 "not written by the one who answers: that one could not write its own".to_owned()
             }

@@ -65,7 +65,8 @@ pub(crate) fn inspect_after(place: &Place, deadline: Instant, is_busy: bool) -> 
         let between =
             inspection.hail.met == Hailed::Nobody && owned && inspection.state == State::Unresponsive;
         // A holder that came meanwhile has a record without an end: it must not be taken for one that crashed.
-        let between = between || (inspection.moved_on && inspection.reached.is_none());
+        let between =
+            between || (inspection.moved_on && inspection.reached.is_none()) || inspection.is_outdated();
         if !between || Instant::now() >= settled {
             return Ok(inspection);
         }
@@ -118,7 +119,9 @@ pub(crate) fn conclude(place: Place, mut hail: Hail, deadline: Instant, is_busy:
     if let (Past::Record(record), Ok(Some(locks))) = (&mut past, &locks) {
         // The last holder has emptied its pid file, but could not write into the record that it released.
         let free = reached.is_none() && locks.instance == LockOwner::None && record.end.is_none();
-        if free && matches!(pid_file::text(&place.pid), Ok(Some(text)) if text.is_empty()) {
+        let is_its =
+            || matches!(platform::at(&place.pid), Ok(Some(facts)) if record.is_its_pid_file(facts.id));
+        if free && is_its() && matches!(pid_file::text(&place.pid), Ok(Some(text)) if text.is_empty()) {
             record.end = Some(End::Released);
         }
     }

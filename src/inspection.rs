@@ -125,6 +125,11 @@ impl Reached {
         let said = self.status.as_ref().map(|s| s.pid).or(self.identity.as_ref().map(|i| i.pid));
         (said, PidSource::Pong)
     }
+
+    /// Its generation, if it said so.
+    fn generation(&self) -> Option<u64> {
+        self.status.as_ref().map(|s| s.generation).or(self.identity.as_ref().map(|i| i.generation))
+    }
 }
 impl Inspection {
     /// What a holder said that is being watched; nothing else is looked at.
@@ -236,11 +241,20 @@ impl Inspection {
         }
     }
 
+    /// Tells whether the record is of a later generation than the one that answered, as far as that one said which it was:
+    /// then it has gone meanwhile, and how the later one is was not asked.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let (Past::Record(record), Some(reached)) = (&self.past, &self.reached) else { return false };
+        record.end.is_none()
+            && record.instance_id != InstanceId::from_bytes(reached.instance_id)
+            && reached.generation().is_none_or(|answered| record.generation > answered)
+    }
+
     /// Tells whether the recorded generation has not ended, as far as that is known.
     pub(crate) fn recorded_one_runs(&self) -> bool {
         match (&self.past, &self.reached, self.verdict()) {
             (Past::Record(record), Some(reached), _) => {
-                record.instance_id == InstanceId::from_bytes(reached.instance_id)
+                record.instance_id == InstanceId::from_bytes(reached.instance_id) || self.is_outdated()
             }
             (_, _, Verdict::Alive) => self.holds_as_recorded(),
             (_, _, Verdict::Dead) => false,

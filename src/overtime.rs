@@ -2,7 +2,7 @@
 //!
 //! So a program whose loop is blocked, or that waits for ever in its end, cannot keep the instance: no signal from outside
 //! is needed, and nothing has to be proven, because it is this very process. The record says that it was killed after the
-//! grace, if the disk takes that within a moment. Proven by `tests/takeover.rs`.
+//! grace, if the disk takes that within half a second. Proven by `tests/takeover.rs`.
 
 use std::{
     fmt,
@@ -20,8 +20,9 @@ use crate::{
 /// The exit code of a program that its answering thread had to end.
 const EXIT_CODE: i32 = 70;
 
-/// So long the last words and the record may take.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// So long the last words and the record may take, on a machine that is busy with much else. Whoever asked waits longer
+/// than this beyond the grace (`stopping::OVERTIME`).
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What is to be said before the process is ended.
 pub(crate) struct LastWords(pub(crate) Box<dyn FnOnce() + Send>);
@@ -45,26 +46,36 @@ pub(crate) fn enforce(held: &[Arc<Held>]) -> Option<Instant> {
     next
 }
 
-/// Says and writes what there is time for, on a thread that may hang, and ends the process at once.
+/// Says and writes what there is time for, each on a thread that may hang, and ends the process at once.
 fn end_process(held: &Arc<Held>) -> ! {
-    let (tell, told) = sync_channel(1);
-    let dying = held.clone();
-    let begun = std::thread::Builder::new().name("incumbent-end".into()).spawn(move || {
-        if let Ok(mut core) = dying.core.try_lock() {
-            if *dying.life.borrow() == Life::Holding {
-                core.record.end = Some(End::KilledAfterGrace);
-                core.record.ended_at_us = Some(timestamp::of(SystemTime::now()));
-                let _ = core.record.write(&dying.place.record);
-            }
-        }
-        let words = dying.face().last_words.take();
-        if let Some(LastWords(say)) = words {
-            say();
-        }
-        let _ = tell.send(());
-    });
-    if begun.is_ok() {
-        let _ = told.recv_timeout(LAST_WORDS);
+    let by = Instant::now() + LAST_WORDS;
+    let (tell, told) = sync_channel(2);
+    for last in [write_end, say_why] {
+        let (dying, tell) = (held.clone(), tell.clone());
+        let _ = std::thread::Builder::new().name("incumbent-end".into()).spawn(move || {
+            last(&dying);
+            let _ = tell.send(());
+        });
     }
+    drop(tell);
+    // Both, or none could be begun.
+    while told.recv_timeout(by.saturating_duration_since(Instant::now())).is_ok() {}
     platform::exit_at_once(EXIT_CODE)
+}
+
+/// Waits for whoever is writing the record: the program may be about to say how its child ended.
+fn write_end(held: &Arc<Held>) {
+    let mut core = held.core();
+    if *held.life.borrow() == Life::Holding {
+        core.record.end = Some(End::KilledAfterGrace);
+        core.record.ended_at_us = Some(timestamp::of(SystemTime::now()));
+        let _ = core.record.write(&held.place.record);
+    }
+}
+
+fn say_why(held: &Arc<Held>) {
+    let words = held.face().last_words.take();
+    if let Some(LastWords(say)) = words {
+        say();
+    }
 }

@@ -88,6 +88,8 @@ pub(crate) struct PidFile {
     file: Weak<Owned<File>>,
     /// Letting go of the claim lock failed.
     keeps_claim: AtomicBool,
+    /// There was none when it was about to be opened.
+    is_new: bool,
     /// The process that opened it; a forked child is another, and its table does not know the file.
     process: u32,
 }
@@ -99,8 +101,9 @@ impl PidFile {
     /// Something else than a regular file with one name is there, or the system refused.
     pub(crate) fn open(path: &Path, owner: u32) -> Result<Opened, Error> {
         let io = |source| Error::io("open the pid file", path, source);
-        if let Some(facts) = platform::at(path).map_err(io)? {
-            refuse_unless_plain(path, &facts, "pid file")?;
+        let before = platform::at(path).map_err(io)?;
+        if let Some(facts) = &before {
+            refuse_unless_plain(path, facts, "pid file")?;
             if table().get(&facts.id).is_some_and(Row::is_intact) {
                 return Ok(Opened::Ours);
             }
@@ -148,6 +151,7 @@ impl PidFile {
             id: facts.id,
             file: weak,
             keeps_claim: AtomicBool::new(false),
+            is_new: before.is_none(),
             process: std::process::id(),
         }))
     }
@@ -216,9 +220,12 @@ impl PidFile {
         facts.is_ok_and(|facts| facts.len == format!("{pid}\n").len() as u64)
     }
 
-    /// Tells whether the last holder has emptied the text: it released.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.file().is_ok_and(|file| file.get().and_then(platform::of).is_ok_and(|facts| facts.len == 0))
+    /// Tells whether a holder has emptied the text: it released. One that was not there before is empty, too.
+    pub(crate) fn was_emptied(&self) -> bool {
+        !self.is_new
+            && self
+                .file()
+                .is_ok_and(|file| file.get().and_then(platform::of).is_ok_and(|facts| facts.len == 0))
     }
 
     /// Empties the text: released.

@@ -16,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use crate::instance_id::InstanceId;
 use crate::place::Place;
 use crate::starter::Starter;
-use crate::{lossy, platform, text, timestamp, whole_file};
+use crate::{
+    lossy,
+    platform::{self, FileId},
+    text, timestamp, whole_file,
+};
 
 /// No record is longer, and nothing longer is read as one.
 const LIMIT: usize = 64 * 1024;
@@ -48,6 +52,9 @@ pub(crate) struct Record {
     /// Which directory that is.
     #[serde(default)]
     pub(crate) dir_id: Option<DirId>,
+    /// The pid file that it wrote its number into: only this one, emptied, tells of a release that is not recorded here.
+    #[serde(default)]
+    pub(crate) pid_file_id: Option<DirId>,
     /// The holder's pid, in its own pid namespace.
     pub(crate) pid: u32,
     /// The process's start, in the system's own unit: with the pid and the boot id it names one process.
@@ -103,7 +110,7 @@ pub(crate) struct Record {
     pub(crate) end: Option<End>,
 }
 
-/// Names a directory whatever its path.
+/// Names a directory or a file whatever its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DirId {
     /// The device that it is on.
@@ -113,7 +120,7 @@ pub(crate) struct DirId {
 }
 
 impl DirId {
-    pub(crate) fn of(id: platform::FileId) -> Self {
+    pub(crate) fn of(id: FileId) -> Self {
         Self { dev: id.dev, ino: id.ino }
     }
 }
@@ -263,6 +270,12 @@ impl Record {
             return Err(whole_file::failed("write the record", path, &error));
         }
         whole_file::replace(path, &bytes)
+    }
+
+    /// Tells whether this empty pid file is the one that its holder emptied; a record of an older version does not say which.
+    /// One that came in its place was never written.
+    pub(crate) fn is_its_pid_file(&self, id: FileId) -> bool {
+        self.pid_file_id.is_none_or(|its| its == DirId::of(id))
     }
 
     /// Says how and when this generation ended, for whoever knows that it does not run any more.

@@ -17,6 +17,7 @@ pub(crate) fn sample() -> Record {
         name: "gateway".into(),
         dir: "/srv/state".into(),
         dir_id: Some(DirId { dev: 66305, ino: 1_234_567 }),
+        pid_file_id: Some(DirId { dev: 66305, ino: 1_234_568 }),
         pid: 4242,
         start_ticks: Some(987_654),
         boot_id: Some("boot one".into()),

@@ -207,9 +207,9 @@ fn answered(reached: &Reached) -> HolderStatus {
 
 fn previous(seen: &Inspection) -> Option<Previous> {
     let of_record = match (&seen.past, &seen.reached) {
-        // The record is the incumbent's own: the one before it stands in the history.
+        // The record is the incumbent's own, or already its successor's: those before it stand in the history.
         (Past::Record(record), Some(reached))
-            if record.instance_id == InstanceId::from_bytes(reached.instance_id) =>
+            if record.instance_id == InstanceId::from_bytes(reached.instance_id) || seen.is_outdated() =>
         {
             None
         }

@@ -25,7 +25,7 @@ use crate::{
     instance_id::InstanceId,
     pid_file::{Opened, PidFile, Which},
     platform::{self, Address, Listener},
-    record::{self, Past, Record},
+    record::{self, DirId, Past, Record},
     release,
 };
 
@@ -297,7 +297,8 @@ fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     if let Some(file) = core.files.front() {
         claim::try_lock(file, Which::Instance)?;
     }
-    core.record.dir_id = held.place.dir_id().map(crate::record::DirId::of);
+    core.record.dir_id = held.place.dir_id().map(DirId::of);
+    core.record.pid_file_id = core.files.front().map(|file| DirId::of(file.id()));
     release::write_all(held, core);
     if !core.endpoint.as_ref().is_some_and(|endpoint| endpoint.is_in_place(&held.place)) {
         // None: another binds here. The next tick tells who that is.

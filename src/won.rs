@@ -49,6 +49,7 @@ impl Held {
             name: place.name.clone(),
             dir: place.dir.clone(),
             dir_id: place.dir_id().map(DirId::of),
+            pid_file_id: file.as_ref().map(|file| DirId::of(file.id())),
             pid: std::process::id(),
             start_ticks: this.start_ticks,
             boot_id: platform::boot_id(),
@@ -107,7 +108,10 @@ impl Held {
     pub(crate) fn write_down(&self, past: &Past, killed: Option<InstanceId>) {
         let mut core = self.core();
         if let Past::Record(record) = past {
-            let emptied = core.files.front().is_some_and(PidFile::is_empty);
+            let emptied = core
+                .files
+                .front()
+                .is_some_and(|file| file.was_emptied() && record.is_its_pid_file(file.id()));
             let (end, ended_at) = if emptied && record.end.is_none() {
                 (End::Released, None) // on a full disk, say: it could not write that down
             } else {

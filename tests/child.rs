@@ -249,3 +249,33 @@ while True:
         }
     }
 }
+
+/// Stopped while it was stopping, until its grace was over and more: then its answering thread ends it at once, while the
+/// rest of it is about to write down that the child has ended.
+#[cfg(unix)]
+#[test]
+fn a_holder_that_was_suspended_over_its_grace_has_not_crashed() {
+    let place = Place::new();
+    let names: Vec<String> = (0..os::rounds(10)).map(|number| format!("h{number}")).collect();
+    let holders: Vec<gateway::Running> = names
+        .iter()
+        .map(|name| {
+            let deaf = "trap '' TERM; echo up; while :; do sleep 0.01; done";
+            let holder = place.hold(&["run", "--name", name, "--", "sh", "-c", deaf]);
+            holder.prints("up");
+            let stop = place.start(&["stop", "--name", name, "--grace", "50ms"]);
+            stop.says("pid ");
+            holder.stop();
+            holder
+        })
+        .collect();
+    // It says nothing meanwhile: the grace is over, and the second that the answering thread gives beyond it.
+    assert_eq!(holders.last().unwrap().says_within(std::time::Duration::from_millis(1100), "nothing"), None);
+    for (name, holder) in names.iter().zip(holders) {
+        holder.resume();
+        let ended = holder.end();
+        assert!(matches!(ended.code(), 70 | 137), "{ended:?}");
+        let history = place.finish(&["history", "--name", name, "--json"]).stdout;
+        assert!(history.contains("\"end\":\"killed after grace\""), "{name}: {history} {ended:?}");
+    }
+}

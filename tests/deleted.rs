@@ -10,7 +10,7 @@ mod program;
 
 use std::{fs, path::Path, time::Instant};
 
-use incumbent::State;
+use incumbent::{End, State};
 use program::{Program, WATCHDOG, eventually, instance, lost, won};
 
 #[test]
@@ -163,4 +163,27 @@ fn a_pid_file_that_is_cut_or_written_over_is_written_again() {
         eventually("it is its own again", || is_whole(dir.path(), holder.pid()));
     }
     holder.ask("holding?");
+}
+
+/// A contender makes the file anew, and is told that somebody holds; so it is empty, and was never written.
+#[cfg(unix)]
+#[test]
+fn who_is_killed_after_its_pid_file_was_deleted_has_crashed_and_not_released() {
+    for is_made_anew in [false, true] {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("place");
+        let mut holder = Program::role("holder", &dir);
+        holder.wait_line("holding");
+        holder.stop(); // or it would put the file back
+        fs::remove_file(dir.join("a.pid")).unwrap();
+        if is_made_anew {
+            fs::write(dir.join("a.pid"), "").unwrap();
+        }
+        os::kill_unreaped(holder.pid());
+        let seen = instance(&dir).inspect_blocking(WATCHDOG).unwrap();
+        assert_eq!(seen.state(), State::Crashed, "made anew: {is_made_anew}");
+        drop(won(instance(&dir).claim_blocking()));
+        let history = instance(&dir).history_blocking().unwrap().entries;
+        assert_eq!(history[0].end, Some(End::Crashed), "made anew: {is_made_anew}");
+    }
 }

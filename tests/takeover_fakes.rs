@@ -1,4 +1,5 @@
-//! Takeovers from holders that are not of this library: a newer protocol, a refusal, a promise that is not kept.
+//! Takeovers from holders that are not of this library: a newer protocol, a refusal, a promise that is not kept. And a
+//! look at one while its successor writes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
 
 #[path = "support/os/mod.rs"]
@@ -14,7 +15,8 @@ use std::{
 
 use incumbent::{Claim, Error, TakeoverOptions};
 use incumbent_proto::{
-    DirId, Frame, HEADER_LEN, Header, Outcome, Pong, Reply, Request, StopReason, Stopping, Unsupported,
+    DirId, Frame, HEADER_LEN, Header, Identity, Outcome, Pong, Reply, Request, StopReason, Stopping,
+    Unsupported,
 };
 use program::{Program, WATCHDOG, instance, lost, tell, won};
 
@@ -83,6 +85,16 @@ fn serve(dir: &Path, how: &str, at: (u64, u64)) {
                         _ => Reply::Stopping(said(Outcome::Acknowledged, "")),
                     }
                 }
+                Request::Identify(_) if how == "is-older" => Reply::Identity(Identity {
+                    pid: std::process::id(),
+                    instance_id: [7; 16],
+                    version: "1".to_owned(),
+                    min_protocol: 1,
+                    max_protocol: NEWER,
+                    name: "a".to_owned(),
+                    generation: 1,
+                    started_at_us: 1,
+                }),
                 _ => Reply::Unsupported(Unsupported { min: NEWER, max: NEWER }),
             };
             if stream.write_all(&reply.encode_as(NEWER).unwrap()).is_err() {
@@ -207,4 +219,22 @@ fn a_holder_of_a_newer_protocol_runs_for_every_command_and_is_stopped_by_stop() 
     assert_eq!(fake.wait_line("asked "), "Stop");
     fake.wait();
     won(instance(dir.path()).claim_blocking()).release_blocking().unwrap();
+}
+
+/// Who answered a look may be gone when the record is read: that is its successor's then, who lives.
+#[test]
+fn a_record_of_a_later_generation_than_the_answer_tells_of_no_crash() {
+    for how in ["is-older", "says-only-pong"] {
+        let dir = tempfile::tempdir().unwrap();
+        let _fake = start(dir.path(), how);
+        let path = dir.path().join("a.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        record["end"] = serde_json::Value::Null;
+        std::fs::write(&path, record.to_string()).unwrap();
+
+        let history = instance(dir.path()).history_blocking().unwrap();
+        assert_eq!(history.entries.iter().map(|entry| entry.end).collect::<Vec<_>>(), [None], "{how}");
+        let seen = instance(dir.path()).inspect_blocking(program::WATCHDOG).unwrap();
+        assert!(seen.status().previous.is_none(), "{how}: {:?}", seen.status());
+    }
 }

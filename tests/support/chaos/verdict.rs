@@ -1,0 +1,164 @@
+//! From what was done to an instance to the case that the checker reads, and what can be said without it.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use super::{
+    arena::{Arena, Lot, text_of},
+    checker::{Case, Reign, SECOND, Span},
+    start::{Deed, Start},
+    witness,
+};
+
+/// What a `run` may end with; what a place of a certain kind may add is in [`strange_end`].
+const CODES: [i32; 9] = [0, 3, 70, 75, 79, 129, 130, 137, 143];
+/// A start that is refused is so within the claim deadline, and a takeover has its graces and those of force beside it.
+const LONGEST_REFUSAL: u64 = 20 * SECOND;
+
+/// Where documented files may be in the instance's directory after the end.
+const FILES: [&str; 7] = ["pid", "sock", "json", "history", "child", "notify", "log"];
+
+/// `chaos`: from when until when somebody always wants to hold; `until`: when all had ended.
+pub fn case(arena: &Arena, chaos: Span, until: u64) -> Case {
+    let said = witness::read(&text_of(&arena.log())).unwrap_or_else(|| {
+        arena.fault("the witnesses' log is torn");
+        Vec::new()
+    });
+    for said in &said {
+        arena.say_at(said.at, &format!("#{} witness {}: {}", said.serial, said.pid, said.what));
+    }
+    let starts = arena.starts();
+    let hindered: Vec<(Span, &'static str)> =
+        arena.hindered.lock().unwrap().iter().map(|it| ((it.from, it.to.unwrap_or(until)), it.why)).collect();
+    for start in starts.iter() {
+        strange_end(arena, start, &hindered, until);
+    }
+    Case {
+        name: arena.name.clone(),
+        from: chaos.0,
+        until: chaos.1,
+        reigns: starts.iter().filter_map(|start| reign(arena, &starts, start, until)).collect(),
+        said,
+        hindered,
+        lossy: arena.lossy.lock().unwrap().clone(),
+        history: arena.history.lock().unwrap().clone(),
+    }
+}
+
+fn reign(arena: &Arena, starts: &[std::sync::Arc<Start>], start: &Start, until: u64) -> Option<Reign> {
+    let (held, ended, hindered) = {
+        let state = start.state();
+        (state.held?, state.ended.map_or(until, |ended| ended.0), state.hindered.clone())
+    };
+    Some(Reign {
+        serial: start.serial,
+        generation: held.generation,
+        held: held.at,
+        ended,
+        may_have_ended: ends(arena, starts, start, (held.at, ended)),
+        is_slow: start.order.under.iter().any(|word| word == "strace"),
+        hindered,
+    })
+}
+
+fn meet(one: Span, other: Span) -> bool {
+    one.0 < other.1 && other.0 < one.1
+}
+
+/// The ends that follow from what was done to it.
+fn ends(arena: &Arena, starts: &[std::sync::Arc<Start>], start: &Start, reign: Span) -> Vec<&'static str> {
+    let others = starts.iter().filter(|other| other.serial != start.serial && other.order.has("--replace"));
+    let windows: Vec<(Span, bool)> = others
+        .map(|other| {
+            let state = other.state();
+            let end = state.ended.map_or(u64::MAX, |ended| ended.0);
+            (
+                (other.spawned, state.held.map_or(end, |held| held.at.max(other.spawned))),
+                other.order.has("--force"),
+            )
+        })
+        .collect();
+    let is_replaced = windows.iter().any(|(span, _)| meet(*span, reign));
+    let asked = arena.asked.lock().unwrap();
+    let is_stopped = asked.iter().any(|(span, _)| meet(*span, reign));
+    let is_forced = windows.iter().any(|(span, force)| *force && meet(*span, reign))
+        || asked.iter().any(|(span, words)| words.contains("--force") && meet(*span, reign));
+
+    let state = start.state();
+    let did = |deed| state.deeds.iter().any(|(_, done)| *done == deed);
+    let manner = start.order.manner;
+    let goes_by_itself =
+        is_stopped || did(Deed::Asked) || did(Deed::WitnessKilled) || manner.ends_after.is_some();
+    let is_slow = manner.stops_after != Some(0) || manner.has_family || !state.hindered.is_empty();
+    let status = state.ended.and_then(|ended| ended.1);
+    let is_killed = status.and_then(|status| status.signal()).is_some();
+    let code = status.and_then(|status| status.code());
+    let last_words = (reign.1.saturating_sub(SECOND / 2), reign.1);
+    let is_frozen = arena.lot == Lot::Frozen
+        && arena
+            .hindered
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|it| meet((it.from, it.to.unwrap_or(u64::MAX)), last_words));
+    let may = [
+        // Its answering thread ended it, and the disk did not take its last words within a moment.
+        ("crashed", is_killed && did(Deed::Killed) || code == Some(70) && is_frozen),
+        ("released", goes_by_itself || (!is_killed && !is_replaced)),
+        ("replaced", is_replaced),
+        ("killed after grace", is_forced || is_slow || matches!(code, Some(70 | 137))),
+    ];
+    may.into_iter().filter(|(_, may)| *may).map(|(end, _)| end).collect()
+}
+
+/// Codes that nobody should see, panics, and a refusal that took too long.
+fn strange_end(arena: &Arena, start: &Start, hindered: &[(Span, &'static str)], until: u64) {
+    let state = start.state();
+    let words = format!("#{} {:?} {:?}", start.serial, start.order, state.ended);
+    if state.stderr.contains("panicked") {
+        arena.fault(&format!("{words} panicked: {}", state.stderr));
+    }
+    let (ended, status) = state.ended.unwrap_or((until, None));
+    let is_poor = start.order.under.iter().any(|word| word.contains("nofile"));
+    let is_odd = is_poor || arena.lot == Lot::Full;
+    if let Some(status) = status {
+        arena.shared.count(&format!(
+            "ended: {}",
+            status.code().map_or_else(|| "by a signal".into(), |code| format!("{code:3}"))
+        ));
+        let was_killed = state.deeds.iter().any(|(_, deed)| *deed == Deed::Killed);
+        let is_right = match status.code() {
+            Some(code) => {
+                CODES.contains(&code) || (is_odd && code == 73) || (is_poor && matches!(code, 126 | 127))
+            }
+            None => was_killed || state.held.is_some(),
+        };
+        if !is_right {
+            arena.fault(&format!("{words}: {}", state.stderr));
+        }
+    }
+    let mine = hindered.iter().map(|(span, _)| *span).chain(state.hindered.iter().copied());
+    let waits = start.order.has("--wait") || state.held.is_some();
+    let busy: u64 = mine.filter(|span| meet(*span, (start.spawned, ended))).map(|span| span.1 - span.0).sum();
+    if !waits && ended - start.spawned > LONGEST_REFUSAL + busy {
+        arena.fault(&format!("{words} took too long: {}", state.stderr));
+    }
+}
+
+/// What is left when everybody has gone.
+pub fn leftovers(arena: &Arena) {
+    let log = text_of(&arena.file("log"));
+    if log.contains("panicked") {
+        arena.fault(&log);
+    }
+    let lock = std::fs::File::open(arena.lock()).unwrap();
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        arena.fault("a witness, or what it started, is still there");
+    }
+    for entry in std::fs::read_dir(&arena.dir).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let Some(rest) = name.strip_prefix(&format!("{}.", arena.name)) else { continue };
+        if !FILES.contains(&rest) {
+            arena.fault(&format!("left over: {name}"));
+        }
+    }
+}
