@@ -21,7 +21,7 @@ impl Instance {
     ///
     /// # Errors
     /// [`Error::NotForced`] when it could not be proven to be the owner, is another user's or in another pid namespace,
-    /// or was killed and is not gone.
+    /// or was killed and is not gone. [`Error::HardLinked`] when the lock may be another instance's.
     pub fn end_holder_blocking(&self, grace: Duration, kill_wait: Duration) -> Result<bool, Error> {
         end_owner(&self.place()?.pid, Which::Instance, grace, kill_wait)
     }
@@ -40,8 +40,14 @@ pub(crate) fn end_owner(
             Which::Claim => locks.claim,
         }))
     };
+    // The owner of a lock on a file with two names may be the holder of the other place.
+    let facts = platform::at(path).map_err(|source| Error::io("look at", path, source))?;
+    facts.map_or(Ok(()), |facts| pid_file::refuse_unless_plain(path, &facts, "pid file"))?;
     let shows_lock = |pid| {
         let Ok(Some(facts)) = platform::at(path) else { return false };
+        if facts.links > 1 {
+            return false;
+        }
         let offset = u64::try_from(which.offset()).unwrap_or(0);
         // Where the system does not show it, the kernel's answer, asked twice, stands alone.
         platform::process::shows_posix_lock(pid, facts.id.dev, facts.id.ino, offset).unwrap_or(true)

@@ -108,6 +108,38 @@ fn a_copied_record_of_a_long_path_leads_nobody_to_the_original() {
     is_another_instance(&place, &dirs[0], &dirs[1]);
 }
 
+/// As some backups are made (`cp -al`): a lock on such a file is that of both places.
+#[cfg(unix)] // elsewhere the files of a holder have no second name
+#[test]
+fn a_copy_of_hard_links_is_refused_and_ends_nobody() {
+    let place = Place::new();
+    let [original, copy] = ["original", "copy"].map(|name| place.dir().join(name));
+    let (holder, child) = holder_with_child(&place, &original);
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&original).unwrap().map(Result::unwrap) {
+        fs::hard_link(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let commands: [(&[&str], i32); 6] = [
+        (&["status", "--timeout", "200ms"], 4),
+        (&["stop"], 75),
+        (&["stop", "--force", "--grace", "0"], 73),
+        (&["run", "--wait=200ms"], 73),
+        (&["run", "--force"], 73),
+        (&["run", "--replace", "--force", "--grace", "0"], 73),
+    ];
+    for (args, code) in commands {
+        let told = finish(&place, &copy, args);
+        assert_eq!(told.code(), code, "{args:?}: {told:?}");
+        assert!(told.stderr.contains("-samefile") && !told.stderr.contains("stop --force"), "{told:?}");
+        assert_eq!(status(&place, &original)["holder"]["pid"], holder.pid(), "{args:?}");
+        assert!(os::is_there(child), "{args:?}");
+    }
+    fs::remove_dir_all(&copy).unwrap();
+    assert_eq!(finish(&place, &original, &["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+    drop(holder_with_child(&place, &original));
+}
+
 #[test]
 fn a_record_that_was_copied_over_that_of_a_living_holder_deposes_nobody() {
     let place = Place::new();

@@ -8,7 +8,7 @@ mod os;
 #[path = "support/stand_in.rs"]
 mod stand_in;
 
-use gateway::{Place, Running};
+use gateway::Place;
 use serde_json::Value;
 
 #[test]
@@ -113,17 +113,17 @@ fn a_first_process_that_is_replaced_from_within_its_container_wants_to_be_starte
     }
     let place = Place::new();
     let again = format!("{} run --replace --detach -- sleep 1000; sleep 1000", gateway::PROGRAM);
-    let first = Running::start(&mut container(&place.gateway(["run", "--", "sh", "-c", &again])));
+    let first = gateway::Running::start(&mut container(&place.gateway(["run", "--", "sh", "-c", &again])));
     let ended = first.end();
     assert_eq!(ended.code(), 79, "{ended:?}");
     assert!(ended.stderr.contains("process 1: nobody runs now"), "{ended:?}");
 
     // Whoever comes from outside, or from another container, stays.
     for from_outside in [true, false] {
-        let first = Running::start(&mut container(&place.gateway(["run"])));
+        let first = gateway::Running::start(&mut container(&place.gateway(["run"])));
         first.says("holding ");
         let replace = place.gateway(["run", "--replace"]);
-        let next = Running::start(&mut if from_outside { replace } else { container(&replace) });
+        let next = gateway::Running::start(&mut if from_outside { replace } else { container(&replace) });
         next.says("holding ");
         assert_eq!(first.end().code(), 0, "{from_outside}");
     }

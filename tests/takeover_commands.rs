@@ -198,6 +198,7 @@ time.sleep(1000)";
 
     /// Keeps every thread of a process where it is when it is killed, before anything of it is closed: as one is kept that
     /// is in the kernel, at a disk that does not answer.
+    #[cfg(target_os = "linux")] // as its debuggers do it
     const DISK: &str = "import ctypes, os, sys, time
 libc, pid = ctypes.CDLL(None, use_errno=True), sys.argv[1]
 libc.ptrace.argtypes = [ctypes.c_long] * 4
@@ -205,7 +206,7 @@ failed = [libc.ptrace(0x4206, int(thread), 0, 0x40) for thread in os.listdir(f'/
 print('attached' if not any(failed) else 'refused', flush=True)
 time.sleep(1000)";
 
-    #[cfg(target_os = "linux")] // as its debuggers do it
+    #[cfg(target_os = "linux")]
     #[test]
     fn one_that_was_killed_and_does_not_go_is_not_succeeded_until_it_has_gone() {
         let place = Place::new();

@@ -233,6 +233,9 @@ fn about_the_unnamed() -> String {
 
 /// A holder that lives and does not answer.
 fn about_the_silent(seen: &Inspection, which: &Which) -> Vec<String> {
+    if let Some(linked @ Error::HardLinked { .. }) = seen.obstacle() {
+        return hints(&linked, which); // whose lock it is is not known
+    }
     let Some(owner) = seen.owner() else {
         return vec![if seen.lingers() {
             format!("`{}` holds it as soon as it is free", run_again(which, "--wait"))
