@@ -7,6 +7,9 @@
 mod os;
 #[path = "support/program.rs"]
 mod program;
+#[cfg(target_os = "linux")]
+#[path = "support/users.rs"]
+mod users;
 
 use std::{path::Path, time::Duration};
 
@@ -83,7 +86,10 @@ fn a_stopped_holder_is_unresponsive_and_never_succeeded() {
 /// What is kept of a dead holder, and a queue that is full: as Linux has them.
 #[cfg(target_os = "linux")]
 mod keeper {
-    use std::{os::fd::OwnedFd, time::Duration};
+    use std::{
+        os::{fd::OwnedFd, unix::net::UnixListener},
+        time::{Duration, Instant},
+    };
 
     use incumbent::State;
     use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -91,6 +97,7 @@ mod keeper {
     use super::{
         impatient, os,
         program::{self, Program, eventually, lost, orders, tell, won},
+        users::{abstract_address, abstract_name_of},
     };
 
     /// Keeps duplicates of every descriptor of the process that it is told, above 2.
@@ -141,6 +148,24 @@ mod keeper {
         let incumbent = lost(program::instance(dir.path()).claim_blocking());
         eventually("it has it", || incumbent.status_blocking(program::WATCHDOG).unwrap().problem.is_none());
         drop(next);
+    }
+
+    /// Else who comes in between would hold without it, and the files alone would guard that one.
+    #[test]
+    fn whoever_finds_the_lock_of_one_that_leaves_free_finds_its_abstract_name_free() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..os::rounds(20) {
+            let mut holder = Program::role("holder", dir.path());
+            holder.wait_line("holding");
+            let name = abstract_name_of(holder.pid()).expect("it has an abstract name");
+            holder.say("release");
+            let began = Instant::now();
+            while !os::is_free(dir.path()) {
+                assert!(began.elapsed() < program::WATCHDOG, "it leaves");
+            }
+            UnixListener::bind_addr(&abstract_address(&name)).expect("it is free");
+            holder.wait_line("release:");
+        }
     }
 
     #[test]

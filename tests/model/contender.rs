@@ -14,7 +14,7 @@ impl Model {
             At::Hail | At::HailToAsk | At::HailAgain => self.hail_path(state, who, to),
             At::HailName | At::HailToAskName | At::HailAgainName => self.hail_name(state, who, to),
             At::Open => {
-                if self.broken == Broken::UnlinksFirst {
+                if self.broken == Broken::UnlinksFirst && next.made < 3 {
                     next.forget_socket();
                     next.path = 0;
                 }
@@ -207,10 +207,7 @@ impl Model {
             let alive = matches!(it.life, Life::Runs | Life::Stopped) && it.lives();
             other != who && asks && alive && it.asked && !it.has_won()
         });
-        // What was locked may mean nothing any more, after a deletion or a lost lock.
-        let is_sound =
-            (state.left.deletions, state.left.lost_locks) == (self.faults.deletions, self.faults.lost_locks);
-        let overtaken = overtaken && is_sound;
+        let overtaken = overtaken && self.is_sound(&state);
         let top = state.top;
         let it = &mut state.processes[who as usize];
         if !self.clock_stands {

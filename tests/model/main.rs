@@ -170,8 +170,7 @@ fn sockets_that_others_keep_block_nobody() {
 fn with_abstract_names_deletions_and_a_lost_lock_never_make_two_holders() {
     let names = Model { names: true, ..PLAIN };
     let faults = Faults { deletions: 2, lost_locks: 1, ..NONE };
-    let premises =
-        holds(&Model { goals: [REPLACE, CLAIM, None], faults: Faults { kills: 1, ..faults }, ..names });
+    let premises = holds(&Model { goals: [REPLACE, CLAIM, None], faults, ..names });
     met(&premises, &[Premise::HoldsWithoutLock, Premise::EndsWithHolder, Premise::NobodyLives]);
     assert!(premises.saw("Followed(Taken)"));
     let three = Faults { deletions: 1, lost_locks: 1, ..NONE };
@@ -183,6 +182,13 @@ fn with_abstract_names_deletions_and_a_lost_lock_never_make_two_holders() {
         let goals = [FORCE, CLAIM, None];
         holds(&Model { goals, refusals: true, faults: Faults { kills: 1, stops: 1, ..faults }, ..names });
     }
+}
+
+#[test]
+fn a_lost_lock_alone_or_one_deletion_makes_no_two_holders_anywhere() {
+    let premises = holds(&Model { faults: Faults { lost_locks: 1, ..NONE }, ..PLAIN });
+    met(&premises, &[Premise::HoldsWithoutLock, Premise::TakeoverWaits]);
+    holds(&Model { faults: Faults { deletions: 1, stops: u8::from(is_wide()), ..NONE }, ..PLAIN });
 }
 
 #[test]
@@ -225,7 +231,6 @@ fn an_algorithm_that_skips_the_claim_lock_is_found_out() {
 fn an_algorithm_that_trusts_the_pid_file_is_found_out() {
     let faults = Faults { deletions: 1, ..NONE };
     assert_eq!(breaks(&Model { broken: Broken::TrustsPidFile, faults, ..PLAIN }), Wrong::TwoHolders);
-    holds(&Model { faults, ..PLAIN }); // one deletion is nothing to the right one
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub struct Model {
 pub enum Wrong {
     TwoHolders,
     TwoHoldersAfterTheirTicks,
+    /// It is past taking both locks, and does not have them.
+    WithoutLocks,
+    /// Another wins while a takeover waits.
     Overtaken,
     DeposedForNothing,
     GenerationFell,
@@ -138,6 +141,11 @@ impl Model {
 
     pub fn is_claim(&self, who: u8) -> bool {
         self.goals[who as usize] == Some(Goal::Claim)
+    }
+
+    /// Nothing was deleted and no lock lost yet: what was locked still means something.
+    pub fn is_sound(&self, state: &State) -> bool {
+        (state.left.deletions, state.left.lost_locks) == (self.faults.deletions, self.faults.lost_locks)
     }
 
     pub fn goal(&self, state: &State, who: u8) -> Goal {

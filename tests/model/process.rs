@@ -202,6 +202,21 @@ impl Process {
         matches!(self.life, Life::Runs | Life::Stopped) && matches!(self.at, At::Settle | At::Hold)
     }
 
+    /// It must have both locks: it hails under them, binds, or is winning.
+    pub fn has_both_locks(&self) -> bool {
+        let under =
+            matches!(self.at, At::HailAgain | At::HailAgainName | At::TakeAbstractName | At::ReadRecord);
+        let binds = matches!(self.at, At::Bind | At::Rename | At::CheckAgain);
+        let wins = matches!(self.at, At::Answer | At::Adopt | At::Settle);
+        (under || binds || wins) && self.life != Life::Dying
+    }
+
+    /// It must have the instance lock: it also holds, or has not unlocked yet.
+    pub fn has_instance_lock(&self) -> bool {
+        let holds = matches!(self.at, At::Hold | At::Unlisten | At::Shut | At::Unlock);
+        self.has_both_locks() || holds && self.life != Life::Dying
+    }
+
     /// It has won, and has not let go of everything yet.
     pub fn has_won(&self) -> bool {
         matches!(

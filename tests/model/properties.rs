@@ -2,7 +2,7 @@
 
 use crate::decide::Hailed;
 use crate::kernel::Which;
-use crate::model::{Model, Steps, Wrong};
+use crate::model::{Broken, Model, Steps, Wrong};
 use crate::premises::{Premise, Premises};
 use crate::process::{At, Endpoint, Life, Process};
 use crate::state::{NONE, State};
@@ -10,7 +10,17 @@ use crate::state::{NONE, State};
 impl Model {
     /// What is wrong with a state by itself.
     pub fn is_wrong(&self, state: &State) -> Option<Wrong> {
-        (self.rounds == 0 && state.believers() > 1).then_some(Wrong::TwoHolders)
+        if self.rounds == 0 && state.believers() > 1 {
+            return Some(Wrong::TwoHolders);
+        }
+        let without = (0..3).any(|who| {
+            let it = &state.processes[who as usize];
+            let instance = it.has_instance_lock() && state.owner(Which::Instance) != who;
+            let claim = it.has_both_locks() && state.owner(Which::Claim) != who;
+            instance || claim
+        });
+        let must = self.broken == Broken::Nothing && self.is_sound(state);
+        (must && without).then_some(Wrong::WithoutLocks)
     }
 
     /// What is wrong at an end: nothing happens any more, but for faults and deadlines.

@@ -71,6 +71,10 @@ impl Model {
         let it = &state.processes[who as usize];
         let (file, target) = (it.file, it.target);
         let is_here = state.is_at_its_path(file);
+        if !it.asked {
+            let seen = if is_here { Awaited::Busy } else { Awaited::Moved };
+            return self.decide(state, who, Seen::Awaited(seen), false, true, to);
+        }
         let holder = &state.processes[target as usize];
         let ends = holder.life == Life::Dying;
         // A holder is in time: its answering thread sees to that, unless something was stopped.
