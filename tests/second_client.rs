@@ -1,6 +1,6 @@
 //! A client in another language, `proto/examples/client.py`, written from `PROTOCOL.md` alone, and real holders: each
 //! understands the other, and whatever listens instead is told apart.
-#![cfg(unix)] // the example speaks sockets, and looks at a record lock
+#![cfg(target_os = "linux")] // the client knows the other Unixes; another user is played by a root that Linux knows
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
 
 #[path = "support/gateway.rs"]
@@ -16,12 +16,17 @@ mod users;
 
 use std::{
     io::{Read as _, Write as _},
+    net::Shutdown,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use gateway::{Ended, PROGRAM, Place, Running};
-use incumbent_proto::{HEADER_LEN, Pong, Refused, Reply, Unsupported, Why};
+use incumbent_proto::{
+    FrameBuffer, HEADER_LEN, Identify, Kind, Pong, Refused, Reply, Request, Stop, StopReason, Unsupported,
+    Why,
+};
 use program::{Program, instance, tell, won};
 use serde_json::Value;
 
@@ -218,6 +223,34 @@ fn what_listens_and_is_not_the_holder_is_never_taken_for_it() {
         assert!(ended.stderr.contains(words), "{words}: {ended:?}");
     }
     server.join().unwrap();
+}
+
+#[test]
+fn an_asker_that_has_said_its_last_word_gets_every_reply() {
+    let place = Place::new();
+    let (holder, _) = stand_in::holder_with_child(&place);
+    let stop = Stop {
+        reason: StopReason::Stop,
+        if_idle: false,
+        grace_ms: Stop::HOLDERS_GRACE,
+        pid: 1,
+        command: String::new(),
+    };
+    let mut frames = Request::Identify(Identify {}).encode().unwrap().repeat(20);
+    frames.extend(Request::Stop(stop).encode().unwrap());
+    let mut stream = UnixStream::connect(place.dir().join("gateway.sock")).unwrap();
+    stream.set_read_timeout(Some(program::WATCHDOG)).unwrap();
+    stream.write_all(&frames).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut buffer = FrameBuffer::new();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    buffer.extend(&bytes);
+    let kinds: Vec<u8> =
+        std::iter::from_fn(|| buffer.next_frame().unwrap()).map(|frame| frame.header.kind).collect();
+    assert_eq!(kinds[..20], [Kind::Identity.byte(); 20]);
+    assert_eq!(kinds[20..22], [Kind::Stopping.byte(), Kind::Progress.byte()]);
+    assert_eq!(holder.end().code(), 0, "the stop goes on to its end");
 }
 
 #[test]
