@@ -22,7 +22,7 @@ use crate::{
     history::Entry,
     instance_id::InstanceId,
     lag::Lag,
-    message::Message,
+    message::{Message, Unanswered},
     overtime::LastWords,
     pid_file::PidFile,
     place::Place,
@@ -96,6 +96,8 @@ pub(crate) struct Face {
     pub(crate) grace: Duration,
     pub(crate) child: Option<Child>,
     pub(crate) messages: Option<mpsc::UnboundedSender<Message>>,
+    /// What of them the program still has.
+    pub(crate) unanswered: Arc<Unanswered>,
     /// What the holder had to go without, and why.
     pub(crate) problems: Vec<(Problem, String)>,
     /// Why it does not stop when it is asked to.
@@ -192,6 +194,7 @@ impl Face {
             grace: DEFAULT_GRACE,
             child: None,
             messages: None,
+            unanswered: Arc::default(),
             problems: Vec::new(),
             refusal: None,
             overtime: Some(Duration::ZERO),

@@ -1,7 +1,15 @@
 //! Messages from later instances, as the holder's program gets them: each is answered once, or its sender is told that it
-//! was dropped. Proven by `tests/messages.rs` and `tests/releasing.rs`.
+//! was dropped. What the program does not answer costs no more than so much: then more is refused, also when its
+//! senders have left. Proven by `tests/messages.rs`, `tests/releasing.rs` and `tests/hostile_peers.rs`.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::sync::mpsc;
 
@@ -32,17 +40,64 @@ impl Messages {
     }
 }
 
+/// So many messages may be unanswered, with so many bytes together.
+const MOST_UNANSWERED: usize = 1024;
+const MOST_BYTES: usize = 16 << 20;
+
+/// What the program has not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unanswered {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// A message's part in what is unanswered, until it is dropped.
+#[derive(Debug)]
+struct Share {
+    of: Arc<Unanswered>,
+    bytes: usize,
+}
+
+impl Unanswered {
+    /// Room for a message of so many bytes; only ever asked for by the answering thread.
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+        let (messages, before) = (self.messages.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        if messages >= MOST_UNANSWERED || before.saturating_add(bytes) > MOST_BYTES {
+            return None;
+        }
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Some(Share { of: self.clone(), bytes })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.messages.fetch_sub(1, Ordering::Relaxed);
+        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// A message from another process. Dropped without an answer, its sender is told so.
 #[derive(Debug)]
 pub struct Message {
     sent: incumbent_proto::Send,
     peer: Peer,
     ticket: Option<Ticket>,
+    _share: Share,
 }
 
 impl Message {
-    pub(crate) fn new(sent: incumbent_proto::Send, peer: Peer, ticket: Ticket) -> Self {
-        Self { sent, peer, ticket: Some(ticket) }
+    /// None: too much is unanswered.
+    pub(crate) fn new(
+        sent: incumbent_proto::Send,
+        peer: Peer,
+        ticket: Ticket,
+        unanswered: &Arc<Unanswered>,
+    ) -> Option<Self> {
+        let bytes = sent.body.len() + sent.cwd.len() + sent.args.iter().map(Vec::len).sum::<usize>();
+        let share = unanswered.take(bytes)?;
+        Some(Self { sent, peer, ticket: Some(ticket), _share: share })
     }
 
     /// The sender's arguments.

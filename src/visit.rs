@@ -188,19 +188,22 @@ impl Visit {
     /// Gives the message to the program, if it takes any.
     fn hand_over(&mut self, send: incumbent_proto::Send, held: &Held, tickets: &mut Ticket) {
         let face = held.face();
-        let (draining, messages) = (face.draining, face.messages.clone());
+        let (draining, messages, unanswered) =
+            (face.draining, face.messages.clone(), face.unanswered.clone());
         drop(face);
         if draining {
             return self.refuse(Why::Stopping, "it is stopping");
         }
+        let Some(messages) = messages.filter(|messages| !messages.is_closed()) else {
+            return self.refuse(Why::NoMessages, "it takes no messages");
+        };
         *tickets += 1;
-        let handed =
-            messages.is_some_and(|messages| messages.send(Message::new(send, self.peer, *tickets)).is_ok());
-        if handed {
-            self.doing = Doing::AwaitingAnswer(*tickets);
-        } else {
-            self.refuse(Why::NoMessages, "it takes no messages");
-        }
+        let Some(message) = Message::new(send, self.peer, *tickets, &unanswered) else {
+            return self.refuse(Why::TooBusy, "too many messages wait for its program; try again later");
+        };
+        // Dropped in between, it is answered as dropped.
+        let _ = messages.send(message);
+        self.doing = Doing::AwaitingAnswer(*tickets);
     }
 
     /// Says the program's answer, if it is this client's message that was answered.
