@@ -51,7 +51,7 @@ pub(crate) use unix::{
     session,
     socket::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
-        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, means_nobody,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, listeners_user, means_nobody,
     },
     to_bytes, user_name,
     words::{
@@ -64,7 +64,7 @@ pub(crate) use unix::{
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    process,
+    listeners, process,
     system::{
         boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, pid_namespace,
         runtime_dir, self_usage, supervisor,
@@ -101,7 +101,7 @@ pub(crate) use windows::{
     owned::Owned,
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
-        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, means_nobody,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listeners_user, means_nobody,
     },
     process,
     reactor::{Waker, Wakes},
