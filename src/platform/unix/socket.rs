@@ -28,6 +28,11 @@ pub(crate) const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else
 /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// So many while more come than can be let in: as many as are accepted in a moment, also on a busy machine. Who has a
+/// place waits for all before him, and who has none can wait for one (see [`connect`]).
+#[cfg(target_os = "linux")]
+const SHORT_BACKLOG: i32 = 256;
+
 /// What is shorter is no time to wait in: the kernel counts in ticks of its own, and 0 would be for ever.
 #[cfg(target_os = "linux")]
 const SHORTEST_TURN: std::time::Duration = std::time::Duration::from_millis(1);
@@ -120,6 +125,14 @@ pub(crate) fn listen_on(address: &Address, _owner: u32) -> io::Result<Owned<Unix
     bind_privately(&made, address)?;
     listen(&made, Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN))?;
     Owned::new(UnixListener::from(made))
+}
+
+/// Lets fewer wait, or as many as usual again. Only on Linux: elsewhere a full backlog refuses like a missing listener.
+pub(super) fn shorten_backlog(listener: &UnixListener, short: bool) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::listen(listener, if short { SHORT_BACKLOG } else { BACKLOG });
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener, short);
 }
 
 /// Stops listening for good, also for forked children that keep the descriptor; those who wait are sent away.
