@@ -189,19 +189,24 @@ fn hail_once(
     also: Option<&Request>,
 ) -> (Hail, bool) {
     let began = Instant::now();
+    // A link would be followed by connecting, to whatever listens there.
+    if let Some(hail) = in_the_way(address) {
+        return (hail, false);
+    }
     let stream = match platform::connect(address, turn) {
         Ok(stream) => stream,
         Err(error) => {
             return match error.kind() {
-                // Another user's queue is full, too, if he wants that: it is not the incumbent's, and stops nobody.
-                ErrorKind::WouldBlock => match platform::listeners_user(address) {
-                    Some(uid) if uid != 0 && uid != place.owner() => {
-                        (Hail { uid: Some(uid), ..Hail::met(Hailed::Stranger, Some(Note::Foreign)) }, false)
-                    }
-                    _ => (Hail::met(Hailed::Silent, Some(Note::Full)), true),
-                },
+                // Another user's lets nobody in, too, if he wants that: it is not the incumbent's, and stops nobody.
+                ErrorKind::WouldBlock | ErrorKind::PermissionDenied if is_foreign(place, address) => {
+                    let uid = platform::listeners_user(address);
+                    (Hail { uid, ..Hail::met(Hailed::Stranger, Some(Note::Foreign)) }, false)
+                }
+                ErrorKind::WouldBlock => (Hail::met(Hailed::Silent, Some(Note::Full)), true),
                 ErrorKind::PermissionDenied => (Hail::met(Hailed::Silent, Some(Note::Forbidden)), false),
-                _ if platform::means_nobody(&error) => (nobody_or_in_the_way(address), false),
+                _ if platform::means_nobody(&error) => {
+                    (in_the_way(address).unwrap_or_else(|| Hail::met(Hailed::Nobody, None)), false)
+                }
                 // Only what the system says of the address proves that nobody is there.
                 _ => (Hail::met(Hailed::Silent, Some(Note::Unasked)), true),
             };
@@ -274,17 +279,20 @@ fn may_be_answered(place: &Place) -> bool {
     user == 0 || user == place.owner()
 }
 
-fn nobody_or_in_the_way(address: &Address) -> Hail {
-    let in_the_way = match address {
-        Address::Path(path) => platform::at_endpoint(path).ok().flatten(),
-        Address::Abstract(_) => None,
-    };
-    match in_the_way {
-        Some(facts) if facts.kind != platform::Kind::Socket => {
-            Hail::met(Hailed::Nobody, Some(Note::NoSocket(facts.kind.words())))
-        }
-        _ => Hail::met(Hailed::Nobody, None),
+/// Tells whether it is known that another user listens there, although he lets nobody in who could ask.
+fn is_foreign(place: &Place, address: &Address) -> bool {
+    platform::listeners_user(address).is_some_and(|uid| uid != 0 && uid != place.owner())
+}
+
+/// What is at the address, if it is no socket.
+fn in_the_way(address: &Address) -> Option<Hail> {
+    let Address::Path(path) = address else { return None };
+    if !platform::ENDPOINT_IS_A_FILE {
+        return None;
     }
+    let facts = platform::at_endpoint(path).ok().flatten()?;
+    (facts.kind != platform::Kind::Socket)
+        .then(|| Hail::met(Hailed::Nobody, Some(Note::NoSocket(facts.kind.words()))))
 }
 
 /// Where the kernel only gives a number (Linux before 6.5, macOS): tells whether the process that the record names with
