@@ -189,7 +189,7 @@ fn take(
         }
         let (mut kept, ours) = match opened.take() {
             Some(opened) => opened,
-            None => open(&held.place, held.owner)?,
+            None => open(&held.place)?,
         };
         let is_free = kept.is_free().map_err(io)?;
         if is_free && leftovers.recorded_has_ended() && kept.share().map_err(io)? {
@@ -212,7 +212,7 @@ fn is_at(path: &Path, id: FileId) -> bool {
 }
 
 /// Opens the file, making it when it is missing.
-fn open(place: &Place, owner: u32) -> Result<(Kept, Ours), Error> {
+fn open(place: &Place) -> Result<(Kept, Ours), Error> {
     const WANTED: &str = "child's lock file";
     let path = &place.child();
     let io = |source| Error::io("open the child's lock file", path, source);
@@ -227,9 +227,6 @@ fn open(place: &Place, owner: u32) -> Result<(Kept, Ours), Error> {
     refuse_unless_plain(path, &facts, WANTED)?;
     if facts.mode & 0o077 != 0 {
         platform::make_file_private(&file); // who can open it can lock it
-    }
-    if facts.owner != owner {
-        let _ = platform::give_file_to(&file, owner); // a failure shows when that user comes
     }
     let ours = Ours::of(facts.id).ok_or_else(|| {
         io(io::Error::other("this process has it already, and must drop that `ChildLock` first"))

@@ -207,7 +207,7 @@ impl<'a> Contender<'a> {
 
     fn take_claim_lock(&mut self) -> Result<Lock, Error> {
         self.place.prepare()?;
-        match PidFile::open(&self.place.pid, self.place.owner())? {
+        match PidFile::open(&self.place.pid)? {
             Opened::File(file) => self.file = Some(file),
             // This process holds it, or claims it on another thread: a pong will tell.
             Opened::Ours => return Ok(Lock::Busy),

@@ -98,20 +98,14 @@ impl Hail {
 ///
 /// `also` is sent behind the ping, so that its reply comes with the pong, in one round trip.
 pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) -> Hail {
-    let path = hail_at(place, &Address::Path(place.socket()), patience, also);
-    if path.met == Hailed::Pong {
-        return path;
-    }
-    let name = hail_at(place, &place.abstract_name(), patience, also);
-    let rank = |hail: &Hail| match hail.met {
-        Hailed::Pong => 4,
-        Hailed::Silent => 3,
-        Hailed::Stranger => 2,
-        Hailed::Orphan => 1,
-        Hailed::Nobody => 0,
-    };
+    let addresses = [Address::Path(place.socket()), place.abstract_name()];
+    let [path, name] = hail_each(place, &addresses, patience, also);
+    let path = path.unwrap_or_else(|| Hail::met(Hailed::Nobody, None));
     // Somebody else's abstract name stops nobody, and is said by the holder that had to go without it.
-    let found = if rank(&name) > rank(&path) && name.met != Hailed::Stranger { name } else { path };
+    let found = match name {
+        Some(name) if rank(&name) > rank(&path) && name.met != Hailed::Stranger => name,
+        _ => path,
+    };
     if found.met == Hailed::Pong {
         return found;
     }
@@ -121,6 +115,16 @@ pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) ->
             if rank(&recorded) > rank(&found) { recorded } else { found }
         }
         None => found,
+    }
+}
+
+fn rank(hail: &Hail) -> u8 {
+    match hail.met {
+        Hailed::Pong => 4,
+        Hailed::Silent => 3,
+        Hailed::Stranger => 2,
+        Hailed::Orphan => 1,
+        Hailed::Nobody => 0,
     }
 }
 
@@ -138,28 +142,71 @@ fn recorded_elsewhere(place: &Place) -> Option<PathBuf> {
 
 /// Hails one address.
 pub(crate) fn hail_at(place: &Place, address: &Address, patience: Patience, also: Option<&Request>) -> Hail {
+    let [hail] = hail_each(place, std::array::from_ref(address), patience, also);
+    hail.unwrap_or_else(|| Hail::met(Hailed::Nobody, None))
+}
+
+/// Hails one address after the other, those again where another try may meet something else, until one gives a pong or
+/// the time is up: two are two queues, and what is in the way at one need not be at the other.
+fn hail_each<const N: usize>(
+    place: &Place,
+    addresses: &[Address; N],
+    patience: Patience,
+    also: Option<&Request>,
+) -> [Option<Hail>; N] {
+    let mut hails = [const { None }; N];
+    let mut again = [true; N];
     let mut pause = Duration::from_millis(1);
     loop {
-        let (hail, again) = hail_once(place, address, patience, also);
-        let now = Instant::now();
-        if !again || now >= patience.pong {
-            return hail;
+        let began = Instant::now();
+        for at in (0..N).filter(|at| again[*at]).collect::<Vec<_>>() {
+            let turn = patience.pong.min(Instant::now() + pause);
+            let (hail, may_change) = hail_once(place, &addresses[at], turn, patience, also);
+            again[at] = may_change;
+            let is_pong = hail.met == Hailed::Pong;
+            hails[at] = Some(hail);
+            if is_pong {
+                return hails;
+            }
         }
-        std::thread::sleep(pause.min(patience.pong - now));
+        let now = Instant::now();
+        if now >= patience.pong || !again.contains(&true) {
+            return hails;
+        }
+        // Less what a turn in a queue has taken already.
+        std::thread::sleep(pause.saturating_sub(began.elapsed()).min(patience.pong - now));
         pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
 
-/// One connection. `true`: it was closed or is not let in yet, so that another may meet something else.
-fn hail_once(place: &Place, address: &Address, patience: Patience, also: Option<&Request>) -> (Hail, bool) {
+/// One connection, for which it queues until `turn` if need be. `true`: it was closed or is not let in yet, so that
+/// another may meet something else.
+fn hail_once(
+    place: &Place,
+    address: &Address,
+    turn: Instant,
+    patience: Patience,
+    also: Option<&Request>,
+) -> (Hail, bool) {
     let began = Instant::now();
-    let stream = match platform::connect(address) {
+    // A link would be followed by connecting, to whatever listens there.
+    if let Some(hail) = in_the_way(address) {
+        return (hail, false);
+    }
+    let stream = match platform::connect(address, turn) {
         Ok(stream) => stream,
         Err(error) => {
             return match error.kind() {
+                // Another user's lets nobody in, too, if he wants that: it is not the incumbent's, and stops nobody.
+                ErrorKind::WouldBlock | ErrorKind::PermissionDenied if is_foreign(place, address) => {
+                    let uid = platform::listeners_user(address);
+                    (Hail { uid, ..Hail::met(Hailed::Stranger, Some(Note::Foreign)) }, false)
+                }
                 ErrorKind::WouldBlock => (Hail::met(Hailed::Silent, Some(Note::Full)), true),
                 ErrorKind::PermissionDenied => (Hail::met(Hailed::Silent, Some(Note::Forbidden)), false),
-                _ if platform::means_nobody(&error) => (nobody_or_in_the_way(address), false),
+                _ if platform::means_nobody(&error) => {
+                    (in_the_way(address).unwrap_or_else(|| Hail::met(Hailed::Nobody, None)), false)
+                }
                 // Only what the system says of the address proves that nobody is there.
                 _ => (Hail::met(Hailed::Silent, Some(Note::Unasked)), true),
             };
@@ -232,17 +279,20 @@ fn may_be_answered(place: &Place) -> bool {
     user == 0 || user == place.owner()
 }
 
-fn nobody_or_in_the_way(address: &Address) -> Hail {
-    let in_the_way = match address {
-        Address::Path(path) => platform::at_endpoint(path).ok().flatten(),
-        Address::Abstract(_) => None,
-    };
-    match in_the_way {
-        Some(facts) if facts.kind != platform::Kind::Socket => {
-            Hail::met(Hailed::Nobody, Some(Note::NoSocket(facts.kind.words())))
-        }
-        _ => Hail::met(Hailed::Nobody, None),
+/// Tells whether it is known that another user listens there, although he lets nobody in who could ask.
+fn is_foreign(place: &Place, address: &Address) -> bool {
+    platform::listeners_user(address).is_some_and(|uid| uid != 0 && uid != place.owner())
+}
+
+/// What is at the address, if it is no socket.
+fn in_the_way(address: &Address) -> Option<Hail> {
+    let Address::Path(path) = address else { return None };
+    if !platform::ENDPOINT_IS_A_FILE {
+        return None;
     }
+    let facts = platform::at_endpoint(path).ok().flatten()?;
+    (facts.kind != platform::Kind::Socket)
+        .then(|| Hail::met(Hailed::Nobody, Some(Note::NoSocket(facts.kind.words()))))
 }
 
 /// Where the kernel only gives a number (Linux before 6.5, macOS): tells whether the process that the record names with

@@ -309,11 +309,16 @@ impl Inspection {
         self.hail.pid.and_then(look_closely)
     }
 
-    /// What a claim would be refused for although nobody holds: a directory in which nothing can be proven, or something
-    /// in the way. None: nothing that can be seen without trying.
+    /// What a claim would be refused for although nobody holds: a directory in which nothing can be proven, something in
+    /// the way, or a file system without locks. None: nothing that can be seen without trying.
     #[must_use]
     pub fn obstacle(&self) -> Option<Error> {
-        self.place.obstacle()
+        self.place.obstacle().or_else(|| {
+            let error = self.locks.as_ref().err().filter(|error| platform::means_no_locks(error))?;
+            let source =
+                error.raw_os_error().map_or(io::Error::from(error.kind()), io::Error::from_raw_os_error);
+            Some(Error::NoLocks { path: self.place.pid.clone(), source })
+        })
     }
 
     /// Why it cannot be told; none: it can.

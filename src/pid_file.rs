@@ -99,7 +99,7 @@ impl PidFile {
     ///
     /// # Errors
     /// Something else than a regular file with one name is there, or the system refused.
-    pub(crate) fn open(path: &Path, owner: u32) -> Result<Opened, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Opened, Error> {
         let io = |source| Error::io("open the pid file", path, source);
         let before = platform::at(path).map_err(io)?;
         if let Some(facts) = &before {
@@ -138,10 +138,6 @@ impl PidFile {
         }
         if facts.mode & 0o077 != 0 {
             platform::make_file_private(&file);
-        }
-        if facts.owner != owner {
-            // Root in a user's directory; a failure shows when that user comes, and is no reason not to claim.
-            let _ = platform::give_file_to(&file, owner);
         }
         let file = Arc::new(Owned::new(file).map_err(io)?);
         let weak = Arc::downgrade(&file);

@@ -139,7 +139,7 @@ impl Place {
         let fault = |fault| Err(Error::Directory { path: self.dir.clone(), fault });
         let user = platform::effective_user();
         match platform::at(&self.dir) {
-            Ok(Some(facts)) if facts.owner != user && user != 0 => {
+            Ok(Some(facts)) if facts.kind == Kind::Directory && facts.owner != user && user != 0 => {
                 fault(DirectoryFault::Foreign { owner: facts.owner, user })
             }
             Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -184,13 +184,6 @@ pub(crate) fn make_safe(dir: &Path) -> Result<(), Error> {
             std::io::ErrorKind::AlreadyExists => fault(DirectoryFault::NotADirectory),
             _ => system(source),
         })?;
-        if platform::effective_user() == 0 {
-            let owner =
-                above.and_then(|dir| platform::behind(dir).ok().flatten()).map_or(0, |facts| facts.owner);
-            for made in missing {
-                let _ = platform::give_to(made, owner);
-            }
-        }
     }
     let Some(facts) = platform::at(dir).map_err(system)? else {
         return Err(fault(DirectoryFault::Unusable(std::io::ErrorKind::NotFound.into())));

@@ -101,6 +101,9 @@ impl Inspection {
 
     fn about_the_doubt(&self) -> String {
         match (self.doubt(), &self.locks, &self.past) {
+            (Some(Doubt::LocksUnseen), Err(error), _) if platform::means_no_locks(error) => {
+                format!("its file system has no record locks ({})", text::system_words(error))
+            }
             (Some(Doubt::LocksUnseen), Err(error), _) => {
                 format!("its locks cannot be asked for: {}", text::system_words(error))
             }

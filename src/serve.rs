@@ -2,7 +2,9 @@
 //!
 //! Only the directory's owner and root may speak; others are closed at once. When there are too many connections, or no
 //! descriptor is left, one makes room: an idle one, else one that does not read, else one that only watches, of these
-//! the one that has been silent for longest. So whoever comes is heard. Proven by `tests/hostile.rs`.
+//! the one that has been silent for longest. So whoever comes is heard. What they say and do not read costs so much memory
+//! together and no more: then the dearest makes room. Proven by `tests/hostile.rs`,
+//! `tests/hostile_peers.rs`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,6 +25,14 @@ use crate::{
 const MOST_GUESTS: usize = 256;
 /// Connections let in before others get their turn.
 const AT_ONCE: usize = 64;
+/// Of these, connections of other users: anybody may come to the abstract name, but takes no turn from who may speak.
+const FOREIGN_AT_ONCE: usize = 8;
+/// What all of an instance's conversations may cost together, in bytes; one alone that costs less than a page or so is
+/// never asked to make room for that.
+const MOST_BYTES: usize = 16 << 20;
+const FEW_BYTES: usize = 64 << 10;
+/// For so long those who are in are heard, before it is looked who else has come.
+const TURN: Duration = Duration::from_millis(1);
 /// How long to wait for a descriptor when there is none and nobody is idle.
 const NO_ROOM: Duration = Duration::from_millis(20);
 
@@ -33,6 +43,8 @@ pub(crate) struct Served {
     tickets: Ticket,
     /// The next guest's number; older guests have smaller ones.
     seats: u64,
+    /// Whose turn it was last.
+    last_heard: u64,
 }
 
 /// One instance as it is served.
@@ -117,13 +129,15 @@ impl Served {
             (Some(wakes), Some(true)) if !wakes.clear() => Attended::Unwakeable,
             _ => Attended::Waking,
         };
+        let mut waiting = Vec::new();
         for (what, ready) in what.into_iter().zip(ready) {
             match what {
                 Ready::Door(id, number) if ready => self.welcome(id, number),
-                Ready::Guest(id, number) if ready => self.speak(id, number),
+                Ready::Guest(id, number) if ready => waiting.push((number, id)),
                 _ => {}
             }
         }
+        self.speak_in_turn(waiting);
         self.let_go(Instant::now());
         Ok(attended)
     }
@@ -170,6 +184,7 @@ impl Served {
     /// Lets in who waits at a door.
     fn welcome(&mut self, id: InstanceId, door: usize) {
         let Some(service) = self.instances.get_mut(&id) else { return };
+        let mut foreign = 0;
         for _ in 0..AT_ONCE {
             let Some(listener) = service.listeners.get(door).cloned() else { return };
             match listener.accept() {
@@ -179,9 +194,17 @@ impl Served {
                         service.seat(self.seats, guest, peer);
                         // What it has said already is answered before it could have to make room for the next one.
                         service.speak(self.seats, &mut self.tickets);
+                    } else {
+                        foreign += 1;
+                        if foreign == FOREIGN_AT_ONCE {
+                            break;
+                        }
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => {
+                    listener.is_crowded(false);
+                    return;
+                }
                 Err(error) if platform::means_no_room(&error) => {
                     if !service.make_room() {
                         service.closed_until = Some(Instant::now() + NO_ROOM);
@@ -200,12 +223,27 @@ impl Served {
                 }
             }
         }
+        // There may be more than can be let in soon: who comes now is not to stand behind thousands.
+        if let Some(listener) = service.listeners.get(door) {
+            listener.is_crowded(true);
+        }
     }
 
-    /// Reads what a guest says, writes what it is told.
-    fn speak(&mut self, id: InstanceId, number: u64) {
-        if let Some(service) = self.instances.get_mut(&id) {
-            service.speak(number, &mut self.tickets);
+    /// Reads what guests say, writes what they are told: one after the other, from where it stopped the last time. Who
+    /// comes anew does not wait for all of them.
+    fn speak_in_turn(&mut self, mut waiting: Vec<(u64, InstanceId)>) {
+        waiting.sort_unstable();
+        let next = waiting.partition_point(|(number, _)| *number <= self.last_heard);
+        waiting.rotate_left(next);
+        let until = Instant::now() + TURN;
+        for (number, id) in waiting {
+            if let Some(service) = self.instances.get_mut(&id) {
+                service.speak(number, &mut self.tickets);
+            }
+            self.last_heard = number;
+            if Instant::now() >= until {
+                return;
+            }
         }
     }
 }
@@ -249,6 +287,24 @@ impl Service {
         let Some((guest, visit)) = self.guests.get_mut(&number) else { return };
         if converse(guest, visit, &self.held, tickets).is_err() {
             self.guests.remove(&number);
+        } else if visit.costs() > FEW_BYTES {
+            self.save_memory();
+        }
+    }
+
+    /// Closes the dearest connections, of those the one that has been silent for longest, until all cost little enough.
+    fn save_memory(&mut self) {
+        let costs = |guests: &BTreeMap<u64, (Guest, Visit)>| {
+            guests.values().map(|(_, visit)| visit.costs()).sum::<usize>()
+        };
+        while costs(&self.guests) > MOST_BYTES {
+            let dearest = self
+                .guests
+                .iter()
+                .max_by_key(|(_, (_, visit))| (visit.costs(), std::cmp::Reverse(visit.last_word())))
+                .map(|(number, _)| *number);
+            let Some(dearest) = dearest else { return };
+            self.guests.remove(&dearest);
         }
     }
 

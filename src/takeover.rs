@@ -338,7 +338,7 @@ impl Contender<'_> {
     /// Takes the claim lock of the file that the path names now; the old file is let go of after that.
     pub(crate) fn follow_path(&mut self) -> Result<Lock, Error> {
         self.place.prepare()?;
-        let lock = match PidFile::open(&self.place.pid, self.place.owner())? {
+        let lock = match PidFile::open(&self.place.pid)? {
             Opened::File(fresh) => {
                 let lock = try_lock(&fresh, Which::Claim)?;
                 if lock == Lock::Taken {

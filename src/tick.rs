@@ -234,7 +234,7 @@ fn try_to_heal(held: &Arc<Held>) -> Result<(), crate::Error> {
     }
     held.place.prepare()?;
     let in_place = held.core().files.front().is_some_and(PidFile::is_at_its_path);
-    let opened = if in_place { Opened::Ours } else { PidFile::open(&held.place.pid, held.owner)? };
+    let opened = if in_place { Opened::Ours } else { PidFile::open(&held.place.pid)? };
     let fresh = match opened {
         Opened::File(file) => {
             match claim::try_lock(&file, Which::Claim)? {

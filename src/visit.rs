@@ -24,6 +24,8 @@ use crate::{
 const SILENCE: Duration = Duration::from_secs(10);
 /// For so long half a frame may stay half, and a reply unread.
 const STALLED: Duration = Duration::from_secs(2);
+/// So much room for words is kept when they were read.
+const FEW_BYTES: usize = 4096;
 /// So many requests of one client are answered before others get their turn.
 const AT_ONCE: usize = 16;
 
@@ -248,8 +250,11 @@ impl Visit {
     pub(crate) fn wrote(&mut self, count: usize, held: &Held, now: Instant) {
         self.said.drain(..count);
         self.last_word = now;
-        if self.said.is_empty() && std::mem::take(&mut self.outdated) {
-            self.changed(held);
+        if self.said.is_empty() {
+            self.said.shrink_to(FEW_BYTES);
+            if std::mem::take(&mut self.outdated) {
+                self.changed(held);
+            }
         }
     }
 
@@ -276,6 +281,11 @@ impl Visit {
 
     pub(crate) fn last_word(&self) -> Instant {
         self.last_word
+    }
+
+    /// How many bytes it costs: of requests that are not whole or have not had their turn, and of unread words.
+    pub(crate) fn costs(&self) -> usize {
+        self.heard.kept() + self.said.capacity()
     }
 
     /// When it is let go of if nothing happens until then.

@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")] // the file systems are mounted, and filled, as Linux does it
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.
 
+#[path = "support/mounts.rs"]
+mod mounts;
 #[path = "support/os/mod.rs"]
 mod os;
 #[path = "support/program.rs"]
@@ -18,6 +20,7 @@ use std::{
 };
 
 use incumbent::Error;
+use mounts::Mount;
 use program::{Program, WATCHDOG, eventually, instance, lost, won};
 
 #[test]
@@ -26,52 +29,6 @@ fn role() {
     match name.as_str() {
         "teller" => teller::teller(&dir),
         other => panic!("no role {other}"),
-    }
-}
-
-/// A file system of the test's own, mounted where it says.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// None when this user may not mount; it says so.
-    fn new(at: &Path, options: &str) -> Option<Self> {
-        let mount = |args: &[&str]| {
-            Command::new("mount").args(args).arg(at).status().is_ok_and(|status| status.success())
-        };
-        if nix::unistd::geteuid().is_root() && mount(&["-t", "tmpfs", "-o", options, "none"]) {
-            return Some(Self(at.to_owned()));
-        }
-        eprintln!("left out: a tmpfs cannot be mounted here");
-        None
-    }
-
-    fn remount(&self, options: &str) {
-        let remounted =
-            Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
-        assert!(remounted.unwrap().success());
-    }
-
-    /// Writes until nothing more goes in, and nothing more can be made.
-    fn fill(&self) {
-        for number in 0.. {
-            let Ok(mut file) = fs::File::create(self.0.join(format!("filler{number}"))) else { return };
-            while file.write_all(&[0; 4096]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        for entry in fs::read_dir(&self.0).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap().to_string_lossy().starts_with("filler") {
-                fs::remove_file(path).unwrap();
-            }
-        }
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 

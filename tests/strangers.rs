@@ -136,6 +136,26 @@ fn an_abstract_name_squatted_by_another_user_is_gone_without_and_said() {
 }
 
 #[test]
+fn a_full_queue_of_another_user_at_the_abstract_name_stops_nobody() {
+    let Some(town) = Town::new() else { return };
+    let dir = town.directory("place", 0, 0o755);
+    let mut holder = teller(&dir);
+    assert!(holder.ask("claim").starts_with("won "));
+    let name = abstract_name_of(holder.pid()).expect("it has an abstract name");
+    assert_eq!(holder.ask("release"), "released");
+    let mut squatter = town.role_as(STRANGER, "squatter", &dir);
+    squatter.ask(&format!("full {name}"));
+
+    // Nobody can connect, so nobody can ask who it is; the kernel tells it all the same.
+    assert!(teller(&dir).ask("inspect").starts_with("absent "));
+    let won = holder.ask("claim");
+    assert!(won.starts_with("won "), "{won}");
+    assert!(teller(&dir).ask("claim").starts_with("lost "));
+    squatter.kill_9();
+    eventually("the name is taken when it comes free", || teller(&dir).ask("inspect").ends_with("problem="));
+}
+
+#[test]
 fn a_directory_that_others_can_write_to_is_refused_unless_it_is_sticky() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("place");

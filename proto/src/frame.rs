@@ -96,6 +96,12 @@ impl FrameBuffer {
         self.taken < self.bytes.len()
     }
 
+    /// How much memory it keeps, in bytes.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The header of the next frame, if it is there.
     fn header(&self) -> Option<Result<Header, Malformed>> {
         self.bytes[self.taken..].first_chunk().map(Header::parse)

@@ -38,8 +38,8 @@ pub(crate) use unix::{
     datagrams::bind_datagrams,
     effective_user, exit_at_once,
     files::{
-        Facts, FileId, Kind, Mark, at, behind, give_file_to, give_to, id_of, make_file_private,
-        make_private_directory, mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
+        Facts, FileId, Kind, Mark, at, behind, give_to, id_of, make_file_private, make_private_directory,
+        mark_of, means_in_the_way, of, open_pid_file, read_at_start, write_at_start,
     },
     from_bytes, host_name, is_exhaustion as means_no_room,
     locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock, who_has_open},
@@ -51,7 +51,7 @@ pub(crate) use unix::{
     session,
     socket::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
-        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, means_nobody,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, listeners_user, means_nobody,
     },
     to_bytes, user_name,
     words::{
@@ -64,7 +64,7 @@ pub(crate) use unix::{
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    process,
+    listeners, process,
     system::{
         boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, pid_namespace,
         runtime_dir, self_usage, supervisor,
@@ -92,7 +92,7 @@ pub(crate) use windows::testing;
 pub(crate) use windows::{
     datagrams::bind_datagrams,
     files::{
-        Facts, FileId, Kind, Mark, at, behind, create_private, empty, give_file_to, give_to, id_of, kind_of,
+        Facts, FileId, Kind, Mark, at, behind, create_private, empty, give_to, id_of, kind_of,
         make_file_private, make_private_directory, mark_of, means_in_the_way, of, open_pid_file,
         open_to_append, open_to_look, read_at_start, replace_file, write_at_start,
     },
@@ -101,7 +101,7 @@ pub(crate) use windows::{
     owned::Owned,
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
-        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, means_nobody,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listeners_user, means_nobody,
     },
     process,
     reactor::{Waker, Wakes},

@@ -130,7 +130,7 @@ pub fn squatter(dir: &Path) {
     tell("ready");
     for order in orders() {
         let bind = || match order.split_once(' ') {
-            Some(("name", name)) => UnixListener::bind_addr(&abstract_address(name)),
+            Some(("name" | "full", name)) => UnixListener::bind_addr(&abstract_address(name)),
             _ => UnixListener::bind(dir.join("a.sock")).inspect(|_| set_mode(&dir.join("a.sock"), 0o777)),
         };
         // An abstract name is free once the answering thread of who released it has closed its sockets.
@@ -140,6 +140,11 @@ pub fn squatter(dir: &Path) {
             listener.is_some()
         });
         let listener = listener.expect("it is");
+        if order.starts_with("full") {
+            fill(listener);
+            tell(format!("{}: done", order.split(' ').next().unwrap_or_default()));
+            continue;
+        }
         let at = fs::metadata(dir).expect("a directory");
         let dir_id = DirId { dev: at.dev(), ino: at.ino() };
         std::thread::spawn(move || {
@@ -149,6 +154,27 @@ pub fn squatter(dir: &Path) {
         });
         tell(format!("{}: done", order.split(' ').next().unwrap_or_default()));
     }
+}
+
+/// Lets as few wait as there can be, and then nobody any more.
+fn fill(listener: UnixListener) {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let address = listener.local_addr().expect("a name");
+    let address = match address.as_abstract_name() {
+        Some(name) => SocketAddrUnix::new_abstract_name(name),
+        None => SocketAddrUnix::new(address.as_pathname().expect("a path")),
+    };
+    let address = address.expect("it fits");
+    rustix::net::listen(&listener, 0).expect("it listens");
+    loop {
+        let client = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None);
+        let client = client.expect("a socket");
+        if connect(&client, &address).is_err() {
+            break;
+        }
+        std::mem::forget(client); // it waits for as long as this process lives
+    }
+    std::mem::forget(listener);
 }
 
 fn answer_perfectly(mut stream: UnixStream, dir: DirId) {

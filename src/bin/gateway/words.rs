@@ -360,7 +360,9 @@ fn about_system(path: &Path, kind: ErrorKind) -> Vec<String> {
             vec!["name a directory that can be written to with --dir".to_owned()]
         }
         ErrorKind::PermissionDenied => {
-            vec![format!("`{}` shows who may", commands::shows_access(&shell(path))), elsewhere()]
+            // What is not there, or not to be seen, was refused by what is above it.
+            let there = path.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(path);
+            vec![format!("`{}` shows who may", commands::shows_access(&shell(there))), elsewhere()]
         }
         _ if is_too_long(path) => vec!["name a directory with a shorter path with --dir".to_owned()],
         _ => Vec::new(),

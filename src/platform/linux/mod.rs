@@ -2,6 +2,7 @@
 mod cgroup;
 mod descendants;
 mod keepers;
+pub(crate) mod listeners;
 mod lock;
 mod magic;
 mod pidfd;

@@ -124,21 +124,85 @@ pub(crate) fn id_of(descriptor: impl AsFd) -> io::Result<FileId> {
 
 /// Opens the pid file for its locks, making it when it is missing. Never follows a link, never waits.
 ///
-/// Mode 0600: who can open a file for reading can take a read lock on it, and so keep its owner from locking.
+/// Mode 0600: who can open a file for reading can take a read lock on it, and so keep its owner from locking. What root
+/// makes belongs to the owner of the directory; what was there before stays whose it is.
 pub(crate) fn open_pid_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path)
+    };
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    match super::plain_files::create_private(path) {
+        // Somebody else has made it in between.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(),
+        made => made,
+    }
 }
 
-/// Makes a directory with mode 0700, and those above it that are missing.
+/// Makes a directory with mode 0700, and those above it that are missing. What root makes belongs to the owner of what
+/// is above.
 pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if !nix::unistd::geteuid().is_root() {
+        return DirBuilder::new().recursive(true).mode(0o700).create(path);
+    }
+    let missing: Vec<&Path> = path.ancestors().take_while(|dir| matches!(behind(dir), Ok(None))).collect();
+    for dir in missing.into_iter().rev() {
+        match within(dir, make_directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir != path => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory in another and gives it to whose that is. The user may put another in its place meanwhile: one that
+/// is not as it was made is left as it is.
+fn make_directory(above: &File, name: &Path) -> io::Result<()> {
+    use rustix::fs::{Dir, Mode, OFlags, mkdirat, openat};
+    mkdirat(above, name, Mode::RWXU)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = File::from(openat(above, name, flags, Mode::empty())?);
+    let is_new = of(&made)?.owner == 0
+        && Dir::read_from(&made)?
+            .all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")));
+    if is_new {
+        give_to_owner_of(above, &made);
+    }
+    Ok(())
+}
+
+/// Does something in the directory that a path leads to, by one descriptor: what is made there belongs to the owner of
+/// that very directory, whatever the path leads to by then.
+pub(super) fn within<T>(path: &Path, work: impl FnOnce(&File, &Path) -> io::Result<T>) -> io::Result<T> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(TO_WORK_IN | libc::O_DIRECTORY | libc::O_CLOEXEC)
+        .open(above)?;
+    work(&directory, Path::new(name))
+}
+
+/// A directory that may not be read can be worked in.
+const TO_WORK_IN: i32 = if cfg!(target_os = "linux") { libc::O_PATH } else { 0 };
+
+/// Gives what root has made in a directory to the directory's owner. Only ever what was just made: anything else may be
+/// a file of somebody else's, or have another name.
+///
+/// Refused on a file system that squashes root, or without `CAP_CHOWN`; it can be used all the same.
+pub(super) fn give_to_owner_of(directory: &File, made: &File) {
+    use std::os::unix::fs::fchown;
+    if let Ok(owner) = directory.metadata() {
+        if owner.uid() != 0 {
+            let _ = fchown(made, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
 }
 
 /// Lets only this user use the path (for a socket, before it gets its name).
@@ -148,23 +212,23 @@ pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }
 
-/// Gives the socket or directory that root made in a user's directory to that user; nothing else, and nothing that has
-/// another name: the user may have put something there meanwhile, which may be a name of a file of root's.
+/// Gives the socket that root has bound in a user's directory to that user; nothing else, nothing that has another name,
+/// and nothing in a directory of somebody else's: the user may have put something there meanwhile, or another directory.
 ///
-/// On Linux by a descriptor that names the very file (open(2) `O_PATH`, chownat with `AT_EMPTY_PATH`).
+/// On Linux by descriptors that name the very directory and socket (open(2) `O_PATH`, chownat with `AT_EMPTY_PATH`).
 pub(crate) fn give_to(path: &Path, owner: u32) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{AtFlags, CWD, Mode, OFlags, Uid, chownat, openat};
-        let this = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        let file = File::from(this);
+    return within(path, |directory, name| {
+        use rustix::fs::{AtFlags, Mode, OFlags, Uid, chownat, openat};
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(directory, name, flags, Mode::empty())?);
         let facts = of(&file)?;
-        let ours = facts.kind == Kind::Directory || (facts.kind == Kind::Socket && facts.links == 1);
-        if ours && facts.owner != owner {
+        let is_ours = facts.kind == Kind::Socket && facts.links == 1 && of(directory)?.owner == owner;
+        if is_ours && facts.owner != owner {
             chownat(&file, "", Some(Uid::from_raw(owner)), None, AtFlags::EMPTY_PATH)?;
         }
         Ok(())
-    }
+    });
     #[cfg(not(target_os = "linux"))]
     match at(path)? {
         Some(facts) if facts.owner != owner => std::os::unix::fs::lchown(path, Some(owner), None),
@@ -176,13 +240,6 @@ pub(crate) fn give_to(path: &Path, owner: u32) -> io::Result<()> {
 pub(crate) fn make_file_private(file: &File) {
     use std::os::unix::fs::PermissionsExt as _;
     let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
-}
-
-/// Gives an open file that root made to the user in whose directory it is.
-///
-/// Not by its path: the user may put another file there meanwhile, and would be given that.
-pub(crate) fn give_file_to(file: &File, owner: u32) -> io::Result<()> {
-    std::os::unix::fs::fchown(file, Some(owner), None)
 }
 
 /// Tells whether opening failed because there is a link, a directory or a device where a file belongs.

@@ -6,11 +6,14 @@
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::files::{give_to_owner_of, within};
 
 /// Never through a link, never waiting for a FIFO's other end, never making a terminal ours, never inherited.
 const CAREFUL: OFlag =
@@ -23,26 +26,21 @@ const NO_TRACE: OFlag = OFlag::empty();
 
 /// Creates a file with mode 0600 where there is nothing yet (a link counts as something).
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(CAREFUL.bits())
-        .open(path)?;
-    if nix::unistd::geteuid().is_root() {
-        give_to_owner_of_directory(&file, path);
+    if !nix::unistd::geteuid().is_root() {
+        return OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(CAREFUL.bits())
+            .open(path);
     }
-    Ok(file)
-}
-
-/// Only ever for a file that was just created: anything else may be a hard link to a file of somebody else's.
-fn give_to_owner_of_directory(file: &File, path: &Path) {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(owner) = fs::metadata(directory) {
-        // Refused on a file system that squashes root, or without CAP_CHOWN; the file is usable all the same.
-        let _ = fchown(file, Some(owner.uid()), Some(owner.gid()));
-    }
+    within(path, |directory, name| {
+        let flags = CAREFUL | OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+        let file = File::from(nix::fcntl::openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        give_to_owner_of(directory, &file);
+        Ok(file)
+    })
 }
 
 /// Opens a file to read it and to add to its end; creates it with mode 0600 where there is nothing.

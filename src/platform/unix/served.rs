@@ -7,7 +7,10 @@
 use std::{
     io::{self, Read as _, Write as _},
     os::unix::net::{UnixListener, UnixStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -15,36 +18,48 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::{
     owned::Owned,
-    socket::{NO_SIGNAL, Peer, peer_of, stop_listening, until},
+    socket::{NO_SIGNAL, Peer, peer_of, shorten_backlog, stop_listening, until},
 };
 
 /// A socket that listens; shared between the thread that serves it and the one that shuts it down.
 #[derive(Debug, Clone)]
-pub(crate) struct Listener(Arc<Owned<UnixListener>>);
+pub(crate) struct Listener {
+    socket: Arc<Owned<UnixListener>>,
+    crowded: Arc<AtomicBool>,
+}
 
 impl Listener {
     pub(crate) fn new(listener: Owned<UnixListener>) -> Self {
-        Self(Arc::new(listener))
+        Self { socket: Arc::new(listener), crowded: Arc::default() }
     }
 
     /// Tells whether it is still ours, and nobody has shut it down: whoever has the descriptor can, with `shutdown(2)`,
     /// and then `poll(2)` says that it hangs up.
     pub(crate) fn still_listens(&self) -> bool {
-        let Ok(listener) = self.0.get() else { return false };
+        let Ok(listener) = self.socket.get() else { return false };
         let mut fds = [PollFd::new(listener, PollFlags::empty())];
         matches!(poll(&mut fds, Some(&until(Instant::now()))), Ok(0))
     }
 
+    /// While more come than can be let in, fewer may wait for that; does something when this changes only.
+    pub(crate) fn is_crowded(&self, crowded: bool) {
+        if let (Ok(socket), true) =
+            (self.socket.get(), self.crowded.swap(crowded, Ordering::Relaxed) != crowded)
+        {
+            shorten_backlog(socket, crowded);
+        }
+    }
+
     /// Stops listening for good; connections that wait are closed.
     pub(crate) fn shut_down(&self) {
-        if let Ok(listener) = self.0.get() {
+        if let Ok(listener) = self.socket.get() {
             stop_listening(listener);
         }
     }
 
     /// The next connection that waits, if one does.
     pub(crate) fn accept(&self) -> io::Result<Option<Guest>> {
-        let Some((stream, _)) = unless_it_would_block(self.0.get()?.accept())? else { return Ok(None) };
+        let Some((stream, _)) = unless_it_would_block(self.socket.get()?.accept())? else { return Ok(None) };
         stream.set_nonblocking(true)?;
         Ok(Some(Guest(Owned::new(stream)?)))
     }
@@ -159,7 +174,7 @@ pub(crate) fn wait_for_any(awaited: &[Awaited<'_>], deadline: Option<Instant>) -
         .iter()
         .map(|awaited| match awaited {
             Awaited::Wakes(wakes) => PollFd::new(wakes.0.peek(), PollFlags::IN),
-            Awaited::Listener(listener) => PollFd::new(listener.0.peek(), PollFlags::IN),
+            Awaited::Listener(listener) => PollFd::new(listener.socket.peek(), PollFlags::IN),
             Awaited::Reading(guest) => PollFd::new(guest.0.peek(), PollFlags::IN),
             Awaited::Writing(guest) => PollFd::new(guest.0.peek(), PollFlags::OUT),
             Awaited::Leaving(guest) => PollFd::new(guest.0.peek(), PollFlags::empty()),

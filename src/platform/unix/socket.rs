@@ -28,6 +28,15 @@ pub(crate) const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else
 /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// So many while more come than can be let in: as many as are accepted in a moment, also on a busy machine. Who has a
+/// place waits for all before him, and who has none can wait for one (see [`connect`]).
+#[cfg(target_os = "linux")]
+const SHORT_BACKLOG: i32 = 256;
+
+/// What is shorter is no time to wait in: the kernel counts in ticks of its own, and 0 would be for ever.
+#[cfg(target_os = "linux")]
+const SHORTEST_TURN: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// Whether this system names the process at the other end; where it does, a missing one is in another pid namespace.
 pub(crate) const TELLS_PEER_PID: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
@@ -118,18 +127,58 @@ pub(crate) fn listen_on(address: &Address, _owner: u32) -> io::Result<Owned<Unix
     Owned::new(UnixListener::from(made))
 }
 
+/// Lets fewer wait, or as many as usual again. Only on Linux: elsewhere a full backlog refuses like a missing listener.
+pub(super) fn shorten_backlog(listener: &UnixListener, short: bool) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::listen(listener, if short { SHORT_BACKLOG } else { BACKLOG });
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener, short);
+}
+
 /// Stops listening for good, also for forked children that keep the descriptor; those who wait are sent away.
 pub(crate) fn stop_listening(listener: &UnixListener) {
     let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
     while listener.accept().is_ok() {}
 }
 
-/// Connects without waiting. `WouldBlock`: somebody listens, and its backlog is full.
-pub(crate) fn connect(address: &Address) -> io::Result<Stream> {
+/// Connects. `WouldBlock`: somebody listens, and its backlog is full, on Linux until then; elsewhere nothing waits.
+///
+/// Linux lets those who wait for room in one after the other as connections are accepted (`SO_SNDTIMEO`, unix(7)), so
+/// that who waits is not passed over by those who only try, however many and fast they are.
+pub(crate) fn connect(address: &Address, until: Instant) -> io::Result<Stream> {
     use std::os::fd::AsRawFd;
-    let made = new_socket()?;
-    connect_to(made.as_raw_fd(), &address.to_unix()?)?;
+    let (made, address) = (new_socket()?, address.to_unix()?);
+    let mut connected = connect_to(made.as_raw_fd(), &address);
+    #[cfg(target_os = "linux")]
+    while let Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) = connected {
+        let left = until.saturating_duration_since(Instant::now());
+        if left < SHORTEST_TURN {
+            break;
+        }
+        rustix::net::sockopt::set_socket_timeout(&made, rustix::net::sockopt::Timeout::Send, Some(left))?;
+        rustix::io::ioctl_fionbio(&made, false)?;
+        connected = connect_to(made.as_raw_fd(), &address);
+        rustix::io::ioctl_fionbio(&made, true)?;
+    }
+    connected?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = until;
     Ok(Stream(Owned::new(UnixStream::from(made))?))
+}
+
+/// Whose socket listens at an address that lets nobody in; none: it is not told.
+pub(crate) fn listeners_user(address: &Address) -> Option<u32> {
+    match address {
+        // Who bound it made the file, and cannot give it to anybody else unless he is root.
+        Address::Path(path) => {
+            let facts = super::files::at(path).ok().flatten()?;
+            (facts.kind == super::files::Kind::Socket).then_some(facts.owner)
+        }
+        #[cfg(target_os = "linux")]
+        Address::Abstract(name) => crate::platform::listeners::user_at_abstract(name),
+        #[cfg(not(target_os = "linux"))]
+        Address::Abstract(_) => None,
+    }
 }
 
 /// Tells whether a failed connect says that nobody listens at the address.

@@ -262,12 +262,6 @@ pub(crate) fn give_to(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// As [`give_to`].
-#[allow(clippy::unnecessary_wraps)] // as above
-pub(crate) fn give_file_to(_: &File, _: u32) -> io::Result<()> {
-    Ok(())
-}
-
 /// Takes an open file away from everybody but its owner and root, as far as this user may.
 pub(crate) fn make_file_private(file: &File) {
     let _ = Private::new(effective_user(), false).and_then(|private| private.apply_to(file.as_raw_handle()));

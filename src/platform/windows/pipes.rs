@@ -84,7 +84,7 @@ pub(crate) fn at_endpoint(path: &Path) -> io::Result<Option<Facts>> {
 }
 
 /// Connects without waiting. `WouldBlock`: somebody listens, and every instance is taken.
-pub(crate) fn connect(address: &Address) -> io::Result<Stream> {
+pub(crate) fn connect(address: &Address, _until: Instant) -> io::Result<Stream> {
     let Address::Path(path) = address else { return Err(io::ErrorKind::Unsupported.into()) };
     let opened = OpenOptions::new()
         .read(true)
@@ -98,6 +98,11 @@ pub(crate) fn connect(address: &Address) -> io::Result<Stream> {
         Err(error) if code_of(&error) == Some(ERROR_PIPE_BUSY) => Err(io::ErrorKind::WouldBlock.into()),
         Err(error) => Err(error),
     }
+}
+
+/// Whose pipe it is that has no instance free: it is not asked.
+pub(crate) fn listeners_user(_address: &Address) -> Option<u32> {
+    None
 }
 
 /// Tells whether a failed connect says that nobody listens at the address.

@@ -125,6 +125,10 @@ impl Listener {
         locked(&self.0.doors).as_ref().is_some_and(|doors| !doors.is_empty())
     }
 
+    /// Nobody waits at a pipe that is not free: who finds none tries again.
+    #[allow(clippy::unused_self)] // as on Unix
+    pub(crate) fn is_crowded(&self, _crowded: bool) {}
+
     /// Stops listening for good; connections that wait are closed.
     pub(crate) fn shut_down(&self) {
         for door in locked(&self.0.doors).take().into_iter().flatten() {
