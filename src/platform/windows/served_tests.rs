@@ -50,9 +50,9 @@ fn read(client: &Stream) -> Vec<u8> {
 #[test]
 fn clients_are_met_heard_and_answered_and_their_end_is_seen() {
     let name = address("met");
-    assert!(means_nobody(&connect(&name).unwrap_err()));
+    assert!(means_nobody(&connect(&name, Instant::now()).unwrap_err()));
     let listener = Listener::new(listen_on(&name, effective_user()).unwrap());
-    let client = connect(&name).unwrap();
+    let client = connect(&name, Instant::now()).unwrap();
     let guest = let_in(&listener);
     let own = Peer { uid: Some(effective_user()), pid: Some(std::process::id()) };
     assert_eq!((client.peer().unwrap(), guest.peer().unwrap()), (own, own));
@@ -73,7 +73,7 @@ fn clients_are_met_heard_and_answered_and_their_end_is_seen() {
     drop(guest);
 
     // The last words reach a client though the server closes at once.
-    let client = connect(&name).unwrap();
+    let client = connect(&name, Instant::now()).unwrap();
     let guest = let_in(&listener);
     assert_eq!(guest.check().unwrap().write(b"farewell").unwrap(), Some(8));
     drop(guest);
@@ -87,19 +87,19 @@ fn clients_are_met_heard_and_answered_and_their_end_is_seen() {
     assert!(wakes.clear());
 
     // More at once than there are instances that wait: the others are told that it is busy, and none that nobody is there.
-    let many: Vec<io::Result<Stream>> = (0..2 * DOORS).map(|_| connect(&name)).collect();
+    let many: Vec<io::Result<Stream>> = (0..2 * DOORS).map(|_| connect(&name, Instant::now())).collect();
     let busy = many.iter().filter_map(|client| client.as_ref().err());
     assert!(busy.clone().all(|error| error.kind() == io::ErrorKind::WouldBlock));
     assert_eq!(busy.count(), DOORS);
     let guests: Vec<Guest> = (0..DOORS).map(|_| let_in(&listener)).collect();
-    assert!(connect(&name).is_ok());
+    assert!(connect(&name, Instant::now()).is_ok());
     drop((guests, many));
 
     listener.shut_down();
     assert!(!listener.still_listens());
     // mio closes what it has been cancelled as soon as that is looked at.
     let deadline = soon();
-    while !connect(&name).is_err_and(|error| means_nobody(&error)) {
+    while !connect(&name, Instant::now()).is_err_and(|error| means_nobody(&error)) {
         assert!(Instant::now() < deadline);
         wait_for_any(&[], Some(Instant::now() + Duration::from_millis(5))).unwrap();
     }
