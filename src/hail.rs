@@ -146,6 +146,9 @@ pub(crate) fn hail_at(place: &Place, address: &Address, patience: Patience, also
     hail.unwrap_or_else(|| Hail::met(Hailed::Nobody, None))
 }
 
+/// So often it must answer for another directory until that is what it is.
+const SURELY_ELSEWHERE: u32 = 4;
+
 /// Hails one address after the other, those again where another try may meet something else, until one gives a pong or
 /// the time is up: two are two queues, and what is in the way at one need not be at the other.
 fn hail_each<const N: usize>(
@@ -155,14 +158,16 @@ fn hail_each<const N: usize>(
     also: Option<&Request>,
 ) -> [Option<Hail>; N] {
     let mut hails = [const { None }; N];
-    let mut again = [true; N];
+    let (mut again, mut elsewhere) = ([true; N], [0; N]);
     let mut pause = Duration::from_millis(1);
     loop {
         let began = Instant::now();
         for at in (0..N).filter(|at| again[*at]).collect::<Vec<_>>() {
             let turn = patience.pong.min(Instant::now() + pause);
             let (hail, may_change) = hail_once(place, &addresses[at], turn, patience, also);
-            again[at] = may_change;
+            // A directory that was swapped between the pong and the look looks like another one.
+            elsewhere[at] += u32::from(hail.note == Some(Note::OtherDirectory));
+            again[at] = may_change || (1..SURELY_ELSEWHERE).contains(&elsewhere[at]);
             let is_pong = hail.met == Hailed::Pong;
             hails[at] = Some(hail);
             if is_pong {
@@ -222,6 +227,7 @@ fn hail_once(
     let listening = stream.listening(peer);
     let mut connection = Connection::new(stream, peer);
 
+    let before = place.dir_id();
     let nonce = InstanceId::random().map_or([7; 16], InstanceId::to_bytes);
     let mut frames = Request::Ping(Ping { nonce }).encode().unwrap_or_default();
     frames.extend(also.and_then(|request| request.encode().ok()).unwrap_or_default());
@@ -243,9 +249,8 @@ fn hail_once(
     };
     (seen.met, seen.note) = match received {
         Ok(Received::Reply(Reply::Pong(pong))) if pong.nonce == nonce => {
-            if pong.name == place.name
-                && pong.dir.map(|dir| FileId { dev: dir.dev, ino: dir.ino }) == place.dir_id()
-            {
+            let there = pong.dir.map(|dir| FileId { dev: dir.dev, ino: dir.ino });
+            if pong.name == place.name && (there == place.dir_id() || there == before) {
                 seen.answer = Some(Box::new(Answered { pong, connection, took: began.elapsed() }));
                 (Hailed::Pong, None)
             } else {

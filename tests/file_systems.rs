@@ -15,7 +15,7 @@ mod program;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -245,6 +245,46 @@ fn a_holder_whose_file_system_is_unmounted_stays_the_only_one_and_finds_its_path
     eventually("its files are back", || at.join("gateway.sock").exists());
     is_held_by(&holder, &at, "healed");
     let stopped = ask(&at, &["stop"]);
+    assert_eq!(stopped.code(), 0, "{stopped:?}");
+    assert_eq!(holder.end().code(), 0);
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_is_said_in_time_and_its_holder_is_there_when_it_does_again() {
+    let outer = tempfile::tempdir().unwrap();
+    let (real, at) = (directory(&outer.path().join("real")), directory(&outer.path().join("at")));
+    let Some(it_can_be) = Mount::of("fuse (bindfs)", &["bindfs", real.to_str().unwrap()], &at) else {
+        return;
+    };
+    drop(it_can_be);
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    let before = device(&at);
+    let server = Running::start(Command::new("bindfs").arg("-f").args([&real, &at]));
+    eventually("it is mounted", || device(&at) != before);
+    let _mount = Mount::there(&at);
+    let dir = directory(&at.join("place"));
+    let holder = hold(&dir, &["run"]);
+    server.stop();
+    let asked = [
+        (&["status", "--json", "--timeout", "1s"][..], 4),
+        (&["ping", "-c", "1", "--timeout", "1s"], 4),
+        (&["doctor"], 4),
+        (&["history"], 4),
+        (&["stop"], 75),
+        (&["run", "--", "true"], 73),
+        (&["run", "--replace", "--force", "--", "true"], 73),
+    ];
+    let seen: Vec<(_, Ended)> = asked.iter().map(|(words, code)| ((words, code), ask(&dir, words))).collect();
+    server.resume();
+    for ((words, code), seen) in seen {
+        assert_eq!(seen.code(), *code, "{words:?}: {seen:?}");
+        assert!(
+            seen.stderr.contains("does not answer") && seen.stderr.contains("place"),
+            "{words:?}: {seen:?}"
+        );
+    }
+    is_held_by(&holder, &dir, "when it answers again");
+    let stopped = ask(&dir, &["stop"]);
     assert_eq!(stopped.code(), 0, "{stopped:?}");
     assert_eq!(holder.end().code(), 0);
 }

@@ -171,6 +171,11 @@ impl Running {
         self.stdout.wait_for(start)
     }
 
+    /// Tells whether such a line comes on stdout before it ends; others are skipped.
+    pub(crate) fn has_printed(&self, start: &str) -> bool {
+        self.stdout.comes(start)
+    }
+
     /// Sends a signal.
     #[cfg(unix)]
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
@@ -273,6 +278,17 @@ impl Lines {
                 Ok(line) if line.starts_with(start) => return line.trim_end().to_owned(),
                 Ok(line) => before.push_str(&line),
                 Err(why) => panic!("no line `{start}…` ({why}), only: {before}"),
+            }
+        }
+    }
+
+    fn comes(&self, start: &str) -> bool {
+        loop {
+            match self.lines.recv_timeout(WATCHDOG) {
+                Ok(line) if line.starts_with(start) => return true,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => panic!("neither `{start}…` nor its end"),
             }
         }
     }

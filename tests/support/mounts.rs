@@ -29,6 +29,11 @@ impl Mount {
         None
     }
 
+    /// What somebody has mounted there already.
+    pub fn there(at: &Path) -> Self {
+        Self(at.to_owned())
+    }
+
     pub fn remount(&self, options: &str) {
         let remounted =
             Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();

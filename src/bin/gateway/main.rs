@@ -31,6 +31,7 @@ mod ping;
 mod predecessor;
 mod program;
 mod queue;
+mod reach;
 mod run;
 mod said;
 mod send;
@@ -64,6 +65,9 @@ fn main() -> ExitCode {
     log::start_if_wanted();
     let which = cli.which;
     again::is_given(&which);
+    if let Err(code) = reach::reach(&cli.command, &which) {
+        return code.into();
+    }
     match run_command(cli.command, &which) {
         Ok(code) => code.into(),
         Err(error) => {

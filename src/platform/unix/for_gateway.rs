@@ -203,6 +203,12 @@ pub fn note_terminal_interrupts() -> io::Result<()> {
     Ok(())
 }
 
+/// Asks the file system that a directory is on for something that it has to answer itself; waits for as long as it takes.
+pub fn touch_file_system(dir: &Path) {
+    // What the kernel remembers of the directory says nothing; statfs(2) is asked of the server each time.
+    let _ = std::fs::metadata(dir).and_then(|_| Ok(rustix::fs::statvfs(dir)?));
+}
+
 /// Tells whether a SIGINT came from the terminal since this was last asked.
 #[must_use]
 pub fn was_interrupted_at_terminal() -> bool {

@@ -51,6 +51,11 @@ pub fn monotonic_us() -> u64 {
     unsafe { GetTickCount64() }.saturating_mul(1000)
 }
 
+/// Asks the file system of a directory for something; waits for as long as it takes.
+pub fn touch_file_system(dir: &Path) {
+    let _ = std::fs::metadata(dir);
+}
+
 /// Nothing is to be done: what a [`ChildLock`](crate::ChildLock) starts ends with this process.
 pub fn die_with_parent(_: &mut Command) {}
 
