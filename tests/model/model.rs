@@ -58,6 +58,8 @@ pub enum Wrong {
     SaysStillThereOfOneThatHasGone,
     /// There is no way to an end.
     Stuck,
+    /// A contender waits for one that is stopped, and no deadline ends that.
+    WaitsForEver,
 }
 
 /// What was done on the way from one state to the next.
@@ -97,6 +99,17 @@ pub struct Next {
     /// It is taken sooner or later, if nothing else happens; not a fault, and no deadline.
     pub is_fair: bool,
     pub wrong: Option<Wrong>,
+}
+
+impl Next {
+    /// It is taken sooner or later, deadlines included, also if nobody who is stopped is ever continued.
+    pub fn is_patient(&self) -> bool {
+        match self.label.what {
+            What::Saw(_, true, _) => true,
+            What::Did("is continued") => false,
+            _ => self.is_fair,
+        }
+    }
 }
 
 /// The steps that can be taken in one state.
