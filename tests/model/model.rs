@@ -28,6 +28,8 @@ pub struct Model {
     pub names: bool,
     /// A generation is one more than the record's; else time has passed since every earlier one.
     pub clock_stands: bool,
+    /// No record can be written.
+    pub disk_full: bool,
     /// Holders may refuse.
     pub refusals: bool,
     /// Somebody may keep the sockets of a killed process.
@@ -154,6 +156,12 @@ impl Model {
 
     pub fn is_claim(&self, who: u8) -> bool {
         self.goals[who as usize] == Some(Goal::Claim)
+    }
+
+    pub fn write_record(&self, state: &mut State, generation: u8) {
+        if !self.disk_full {
+            state.record = generation;
+        }
     }
 
     /// Nothing was deleted and no lock lost yet: what was locked still means something.
