@@ -179,8 +179,14 @@ fn judge(held: &Arc<Held>, elsewhere: Option<&PidFile>) {
         Care::StepDown => release::step_down(held),
         Care::Record => {
             let mut core = held.core();
-            if held.is_holding() {
+            let is_shown =
+                core.record_mark.is_some() && platform::mark_of(&held.place.record) == core.record_mark;
+            if held.is_holding() && !is_shown {
                 release::write_record(held, &mut core);
+                if core.record_mark.is_none() {
+                    drop(core);
+                    release::step_down(held); // the disk is full, say, and the other would never learn of it
+                }
             }
         }
         Care::Nothing | Care::Heal | Care::Judge | Care::Wait => {}

@@ -152,6 +152,22 @@ mod robbers {
     }
 
     #[test]
+    fn where_no_record_can_be_written_the_one_without_the_lock_gives_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut holder = Program::role("holder", dir.path());
+        holder.wait_line("holding");
+        let mut lower = Program::role("lower", dir.path());
+        lower.wait_line("ready");
+        std::fs::remove_file(dir.path().join("a.json")).unwrap();
+        std::fs::create_dir(dir.path().join("a.json")).unwrap();
+        holder.ask("rob");
+        lower.wait_line("holds");
+        holder.ask("wait-deposed");
+        assert!(os::has_instance(dir.path(), lower.pid()), "one is left");
+        lower.kill_9();
+    }
+
+    #[test]
     fn a_robbed_holder_that_is_stopped_is_not_succeeded() {
         let dir = tempfile::tempdir().unwrap();
         let mut holder = Program::role("holder", dir.path());

@@ -215,8 +215,9 @@ impl Model {
         }
         let fell = it.generation <= top;
         (it.at, it.target, it.asked, it.forced) = (At::Adopt, UNKNOWN, false, false);
-        state.record = it.generation;
-        state.top = top.max(state.record);
+        let generation = it.generation;
+        self.write_record(&mut state, generation);
+        state.top = top.max(generation);
         did(state, who, "has won, and writes the record", to);
         if let Some(last) = to.last_mut() {
             last.wrong = match () {

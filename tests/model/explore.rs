@@ -6,10 +6,13 @@ use std::fmt::Write as _;
 
 use crate::model::{Label, Model, Steps, What, Wrong};
 use crate::premises::Premises;
+use crate::process::Process;
 use crate::state::{NONE, State};
 
-/// The bit of an edge that says that it is fair.
+/// The bits of an edge: it is fair; it is that, or a deadline, and nobody has to be continued for it.
 const FAIR: u32 = 1 << 31;
+const PATIENT: u32 = 1 << 30;
+const NUMBER: u32 = PATIENT - 1;
 
 /// What came of exploring.
 pub struct Explored {
@@ -38,6 +41,8 @@ pub struct Explorer<'a> {
     begins: Vec<usize>,
     leads: Vec<u32>,
     good: Vec<u32>,
+    /// Where no contender that runs is left: won, given up, stopped or dead.
+    settled: Vec<u32>,
     premises: Premises,
 }
 
@@ -51,6 +56,7 @@ impl<'a> Explorer<'a> {
             begins: Vec::new(),
             leads: Vec::new(),
             good: Vec::new(),
+            settled: Vec::new(),
             premises: Premises::default(),
         }
     }
@@ -78,11 +84,15 @@ impl<'a> Explorer<'a> {
                 let to = self.add(next, at);
                 let fair = if step.is_fair && to as usize != at { FAIR } else { 0 };
                 is_end &= fair == 0;
-                self.leads.push(to | fair);
+                let patient = if step.is_patient() { PATIENT } else { 0 };
+                self.leads.push(to | fair | patient);
                 let wrong = step.wrong.or_else(|| self.model.is_wrong(&step.state));
                 if let Some(wrong) = wrong {
                     return self.found(depth, wrong, at, Some((step.label, step.state)));
                 }
+            }
+            if !state.processes.iter().any(Process::contends) {
+                self.settled.push(at as u32);
             }
             if is_end {
                 if let Some(wrong) = self.model.ends_wrong(&state, &mut self.premises) {
@@ -96,8 +106,11 @@ impl<'a> Explorer<'a> {
             at += 1;
         }
         self.begins.push(self.leads.len());
-        match self.without_a_way() {
-            Some(at) => self.found(depth, Wrong::Stuck, at, None),
+        if let Some(at) = self.without_a_way(FAIR, &self.good) {
+            return self.found(depth, Wrong::Stuck, at, None);
+        }
+        match self.without_a_way(PATIENT, &self.settled) {
+            Some(at) => self.found(depth, Wrong::WaitsForEver, at, None),
             None => self.explored(depth, None),
         }
     }
@@ -135,11 +148,11 @@ impl<'a> Explorer<'a> {
         (packed.min(swapped), swapped < packed)
     }
 
-    /// A state from which no fair steps lead to an end.
-    fn without_a_way(&self) -> Option<usize> {
+    /// A state from which no steps of a kind lead to one of these.
+    fn without_a_way(&self, kind: u32, ends: &[u32]) -> Option<usize> {
         let mut counts = vec![0_u32; self.states.len() + 1];
-        for lead in self.leads.iter().filter(|lead| *lead & FAIR != 0) {
-            counts[(lead & !FAIR) as usize] += 1;
+        for lead in self.leads.iter().filter(|lead| *lead & kind != 0) {
+            counts[(lead & NUMBER) as usize] += 1;
         }
         let mut begins = Vec::with_capacity(counts.len());
         let mut sum = 0_usize;
@@ -151,15 +164,15 @@ impl<'a> Explorer<'a> {
         let mut filled = begins.clone();
         for from in 0..self.states.len() {
             for lead in &self.leads[self.begins[from]..self.begins[from + 1]] {
-                if lead & FAIR != 0 {
-                    let to = (lead & !FAIR) as usize;
+                if lead & kind != 0 {
+                    let to = (lead & NUMBER) as usize;
                     froms[filled[to]] = from as u32;
                     filled[to] += 1;
                 }
             }
         }
         let mut reached = vec![false; self.states.len()];
-        let mut todo = self.good.clone();
+        let mut todo = ends.to_vec();
         for at in &todo {
             reached[*at as usize] = true;
         }

@@ -22,7 +22,7 @@ impl Model {
                 next.processes[who as usize].at = At::Hold;
                 did(next, who, "lets go of the claim lock, and holds", to);
             }
-            At::Hold if !has_core => leave(state, who, to),
+            At::Hold if !has_core => leave(self, state, who, to),
             At::Unlisten => {
                 next.processes[who as usize].at = At::Shut;
                 did(next, who, "lets nobody in any more", to);
@@ -65,7 +65,7 @@ impl Model {
         let file = next.processes[who as usize].file;
         let is_ours = next.try_lock(who, file, Which::Instance);
         let it = &mut next.processes[who as usize];
-        let in_place = it.endpoint == Endpoint::InPlace && next.record == it.generation;
+        let in_place = it.endpoint == Endpoint::InPlace && (next.record == it.generation || self.disk_full);
         let outranked = next.record > it.generation;
         it.double = self.rounds > 0 && state.believers() > 1;
         let seen = match (file, is_ours) {
@@ -118,14 +118,14 @@ impl Model {
     }
 }
 
-fn leave(state: &State, who: u8, to: &mut Steps) {
+fn leave(model: &Model, state: &State, who: u8, to: &mut Steps) {
     let it = &state.processes[who as usize];
     if !it.asked && state.left.leaves == 0 {
         return;
     }
     let mut next = *state;
     next.left.leaves -= u8::from(!it.asked);
-    next.record = it.generation;
+    model.write_record(&mut next, it.generation);
     next.processes[who as usize].at = At::Unlisten;
     did(next, who, "leaves: it believes no more, and says so in the record", to);
     if let Some(last) = to.last_mut() {

@@ -50,6 +50,7 @@ const PLAIN: Model = Model {
     goals: [REPLACE, CLAIM, CLAIM],
     names: false,
     clock_stands: false,
+    disk_full: false,
     refusals: false,
     orphans: false,
     faults: NONE,
@@ -68,7 +69,7 @@ fn explore(model: &Model) -> Explored {
     let goals =
         (0..3).filter(|who| model.goals[*who].is_some()).map(|who| format!("one {}", model.words(who)));
     let line = format!(
-        "model: {} states, {} steps, {} deep, {} MB, {:.1} s: {}; {}{}{}{}at most {:?}\n       {}\n",
+        "model: {} states, {} steps, {} deep, {} MB, {:.1} s: {}; {}{}{}{}{}at most {:?}\n       {}\n",
         explored.states,
         explored.steps,
         explored.depth,
@@ -77,6 +78,7 @@ fn explore(model: &Model) -> Explored {
         goals.collect::<Vec<_>>().join(", "),
         if model.names { "abstract names, " } else { "" },
         if model.clock_stands { "a clock that stands, " } else { "" },
+        if model.disk_full { "no record, " } else { "" },
         if model.refusals { "refusals, " } else { "" },
         if model.orphans { "sockets that others keep, " } else { "" },
         model.faults,
@@ -197,6 +199,9 @@ fn elsewhere_two_hold_at_most_until_each_has_had_one_tick_after_deletions() {
     let two = Model { goals: [REPLACE, CLAIM, None], rounds: 1, faults, ..PLAIN };
     let premises = holds(&two);
     met(&premises, &[Premise::TwoHold, Premise::Deposed, Premise::EndsWithHolder]);
+    // Where the disk is full the answers depose, as soon as the socket leads to the one that has the lock.
+    let full = Model { disk_full: true, rounds: 3, faults: Faults { deletions: 2, ..NONE }, ..two };
+    met(&holds(&full), &[Premise::TwoHold, Premise::Deposed, Premise::EndsWithHolder]);
     if is_wide() {
         holds(&Model {
             faults: Faults { kills: 1, ..faults },

@@ -63,7 +63,7 @@ impl Model {
             }
             Mend::PutBack => {
                 next.try_lock(who, it.file, Which::Instance);
-                next.record = it.generation;
+                self.write_record(&mut next, it.generation);
                 if it.endpoint == Endpoint::InPlace {
                     set(&mut next, Mend::LetGo);
                 } else {
@@ -126,8 +126,15 @@ impl Model {
         if care == Care::StepDown {
             return step_down(state, who, what, to);
         }
+        if care == Care::Record && self.disk_full {
+            step_down(state, who, what, to); // the other would never learn of it
+            if let Some(last) = to.last_mut() {
+                last.wrong = None;
+            }
+            return;
+        }
         if care == Care::Record && it.has_core_to_mend() {
-            state.record = it.generation;
+            self.write_record(&mut state, it.generation);
         }
         if judged != Judged::ClaimBusy {
             state.unlock(who, judged_file(&it), Which::Claim);

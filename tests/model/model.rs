@@ -28,6 +28,8 @@ pub struct Model {
     pub names: bool,
     /// A generation is one more than the record's; else time has passed since every earlier one.
     pub clock_stands: bool,
+    /// No record can be written.
+    pub disk_full: bool,
     /// Holders may refuse.
     pub refusals: bool,
     /// Somebody may keep the sockets of a killed process.
@@ -58,6 +60,8 @@ pub enum Wrong {
     SaysStillThereOfOneThatHasGone,
     /// There is no way to an end.
     Stuck,
+    /// A contender waits for one that is stopped, and no deadline ends that.
+    WaitsForEver,
 }
 
 /// What was done on the way from one state to the next.
@@ -97,6 +101,17 @@ pub struct Next {
     /// It is taken sooner or later, if nothing else happens; not a fault, and no deadline.
     pub is_fair: bool,
     pub wrong: Option<Wrong>,
+}
+
+impl Next {
+    /// It is taken sooner or later, deadlines included, also if nobody who is stopped is ever continued.
+    pub fn is_patient(&self) -> bool {
+        match self.label.what {
+            What::Saw(_, true, _) => true,
+            What::Did("is continued") => false,
+            _ => self.is_fair,
+        }
+    }
 }
 
 /// The steps that can be taken in one state.
@@ -141,6 +156,12 @@ impl Model {
 
     pub fn is_claim(&self, who: u8) -> bool {
         self.goals[who as usize] == Some(Goal::Claim)
+    }
+
+    pub fn write_record(&self, state: &mut State, generation: u8) {
+        if !self.disk_full {
+            state.record = generation;
+        }
     }
 
     /// Nothing was deleted and no lock lost yet: what was locked still means something.

@@ -217,6 +217,11 @@ impl Process {
         self.has_both_locks() || holds && self.life != Life::Dying
     }
 
+    /// It runs, and has neither won nor given up.
+    pub fn contends(&self) -> bool {
+        self.life == Life::Runs && self.at != At::Gone && !self.has_won()
+    }
+
     /// It has won, and has not let go of everything yet.
     pub fn has_won(&self) -> bool {
         matches!(
