@@ -112,6 +112,14 @@ fn calls_that_fail_for_good_are_survived_or_explained() {
 }
 
 #[test]
+fn a_host_that_does_not_tell_its_name_is_held_on_all_the_same() {
+    let crashed = Stage::new();
+    let plan = Plan { kind: calls::own(libc::SYS_uname), nth: 1, deed: Deed::FailOnwards(Errno::EPERM) };
+    let played = play(Scene::First, &crashed, Some(plan));
+    assert!(played.done > 0 && played.status.success(), "{played:?}");
+}
+
+#[test]
 fn an_event_loop_without_a_socket_for_signals_is_an_error_with_a_sentence() {
     let crashed = Stage::new();
     let kind = calls::own(libc::SYS_socketpair);
