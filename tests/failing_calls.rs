@@ -1,8 +1,9 @@
-//! `gateway` told at every system call that it failed, once: it goes on, or ends with a code and a sentence, and never
-//! hangs; `status` tells the truth, there is no second holder, and the next one holds with nothing cleaned by hand.
+//! `gateway` told at every system call that it failed, once or from then on: it goes on, or ends with a code and a sentence,
+//! and never hangs; `status` tells the truth, there is no second holder, and the next one holds with nothing cleaned by hand.
 //!
-//! As in `tests/every_call.rs`, a run without an error counts the calls; each of them, with each error, is a round. What the loader and
-//! Rust's runtime do before `main` is not counted: nothing of this project has happened there.
+//! As in `tests/every_call.rs`, a run without an error counts the calls; each of them, with each error, is a round. What the
+//! loader and Rust's runtime do before `main` is not counted: nothing of this project has happened there. What is not told an
+//! error, and why, is said in `tests/support/calls.rs`.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))] // ptrace, and registers by name
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)] // a test fails so
 
@@ -32,14 +33,23 @@ use shares::play_all;
 use traced::{Deed, Plan};
 
 /// So many rounds of each scene are played in the gate.
-const SHARE: usize = 40;
+const SHARE: usize = 30;
+const SHARE_FOR_GOOD: usize = 4;
 
-fn failing_at_every_call(scene: Scene) {
+fn failing(scene: Scene, share: usize, for_good: bool) {
     let crashed = Stage::new();
     crashed.after_a_crash();
     let counted = play(scene, &crashed, None);
     let mut rounds = Vec::new();
     for (kind, count) in counted.counts {
+        if for_good {
+            rounds.extend(calls::lasting_errors(kind).map(|errno| Plan {
+                kind,
+                nth: 1,
+                deed: Deed::FailOnwards(errno),
+            }));
+            continue;
+        }
         for nth in 1..=count {
             rounds.extend(calls::errors(kind).iter().map(|&errno| Plan {
                 kind,
@@ -49,7 +59,8 @@ fn failing_at_every_call(scene: Scene) {
         }
     }
     let outcomes = Mutex::new(BTreeMap::<String, usize>::new());
-    play_all(&format!("{scene:?}, failing"), &rounds, (SHARE, 1), name, |plan| {
+    let how = if for_good { "failing for good" } else { "failing once" };
+    play_all(&format!("{scene:?}, {how}"), &rounds, (share, 1), name, |plan| {
         let played = play(scene, &crashed, Some(*plan));
         *outcomes.lock().unwrap().entry(outcome(&played)).or_default() += 1;
     });
@@ -75,22 +86,37 @@ fn outcome(played: &Played) -> String {
 
 #[test]
 fn a_first_claim_survives_or_explains_every_failing_call() {
-    failing_at_every_call(Scene::First);
+    failing(Scene::First, SHARE, false);
 }
 
 #[test]
 fn a_claim_after_a_crash_survives_or_explains_every_failing_call() {
-    failing_at_every_call(Scene::AfterCrash);
+    failing(Scene::AfterCrash, SHARE, false);
 }
 
 #[test]
 fn a_contender_in_a_takeover_survives_or_explains_every_failing_call() {
-    failing_at_every_call(Scene::Contender);
+    failing(Scene::Contender, SHARE, false);
 }
 
 #[test]
 fn a_holder_that_is_replaced_survives_or_explains_every_failing_call() {
-    failing_at_every_call(Scene::Replaced);
+    failing(Scene::Replaced, SHARE, false);
+}
+
+#[test]
+fn calls_that_fail_for_good_are_survived_or_explained() {
+    for scene in [Scene::First, Scene::AfterCrash, Scene::Contender, Scene::Replaced] {
+        failing(scene, SHARE_FOR_GOOD, true);
+    }
+}
+
+#[test]
+fn a_host_that_does_not_tell_its_name_is_held_on_all_the_same() {
+    let crashed = Stage::new();
+    let plan = Plan { kind: calls::own(libc::SYS_uname), nth: 1, deed: Deed::FailOnwards(Errno::EPERM) };
+    let played = play(Scene::First, &crashed, Some(plan));
+    assert!(played.done > 0 && played.status.success(), "{played:?}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ use std::{
 
 use gateway::Running;
 use nix::{errno::Errno, libc};
-use plays::{is_clear, patience, play, settles};
+use plays::{end, is_clear, lasts, patience, play, settles};
 use scenes::{LOOK, Scene, Stage, WITNESS, until};
 use shares::play_all;
 use traced::{Deed, Kind, Plan, Traced};
@@ -41,6 +41,8 @@ const SHARE: usize = 8;
 const AT_ONCE: usize = 4;
 /// So long it is watched: it looks after itself once a second.
 const WATCHED: Duration = Duration::from_millis(1300);
+/// So long it takes to kill a child that cannot be asked to stop, and a second.
+const UNTIL_KILLED: Duration = Duration::from_secs(7);
 /// What a holder that only waits and tries again does not reach: it makes some dozens of calls a second.
 const BUSY: f64 = 2500.0;
 
@@ -53,10 +55,12 @@ fn serve(plan: Option<Plan>) -> BTreeMap<Kind, usize> {
     assert!(ended.is_none(), "nothing happened to it yet: {ended:?}");
     traced.arm(plan);
     let (begun, calls) = (Instant::now(), traced.calls());
-    let for_good = plan.is_some_and(|plan| matches!(plan.deed, Deed::FailOnwards(_)));
 
-    let seen = stage.status();
-    is_told_truly(&stage, &traced, seen, for_good);
+    if lasts(plan) {
+        stage.names_or_hears_nothing(&traced);
+    } else {
+        stage.names(&[Some(pid).filter(|_| traced.ended_within(Duration::ZERO).is_none())]);
+    }
     let refused = Running::start(&mut stage.run(&[], LOOK)).end();
     let still_there = traced.ended_within(Duration::ZERO).is_none();
     if refused.code() != 0 || still_there {
@@ -69,14 +73,7 @@ fn serve(plan: Option<Plan>) -> BTreeMap<Kind, usize> {
     let counts = traced.counts();
 
     traced.terminate();
-    let mut status = traced.ended_within(if for_good { Duration::from_secs(5) } else { patience() });
-    if status.is_none() && for_good {
-        println!("needs the error to end before it stops: {plan:?} {}", calls::name(plan.unwrap().kind));
-        traced.disarm();
-        traced.terminate();
-        status = traced.ended_within(patience());
-    }
-    let status = status.unwrap_or_else(|| panic!("it hangs: {:?}", stage.status()));
+    let status = end(&stage, &traced, plan);
     let (code, seen) = stage.status();
     assert!([1, 3].contains(&code), "nobody is there: {seen}");
     stage.next_one(false);
@@ -84,16 +81,6 @@ fn serve(plan: Option<Plan>) -> BTreeMap<Kind, usize> {
     let (_, stderr) = traced.said();
     explains(status, &stderr, plan);
     counts
-}
-
-/// `status` names it; or says that it does not answer, if that is so for good.
-fn is_told_truly(stage: &Stage, traced: &Traced, (code, said): (i32, serde_json::Value), for_good: bool) {
-    if traced.ended_within(Duration::ZERO).is_some() {
-        return stage.names(&[]);
-    }
-    let pid = said["holder"]["pid"].as_u64();
-    let is_it = pid == Some(u64::from(traced.pid()));
-    assert!(code == 0 && is_it || code == 4 && (is_it || for_good), "`status` ended with {code}: {said}");
 }
 
 fn explains(status: ExitStatus, stderr: &str, plan: Option<Plan>) {
@@ -163,6 +150,23 @@ fn the_end_of_program_is_seen_though_its_signal_was_lost() {
     let status = traced.ended_within(patience()).expect("it sees the end");
     assert!(traced.done() > 0, "the signal was lost");
     assert_eq!(status.code(), Some(137), "{}", traced.said().1);
+}
+
+#[test]
+fn a_child_that_could_not_be_killed_is_killed_when_it_can_be() {
+    let stage = Stage::new();
+    let mut traced = Traced::start(stage.run(&[], WITNESS), None);
+    assert!(settles(&stage, traced.pid(), 1, || traced.ended_within(Duration::ZERO)).is_none());
+    let kind = calls::own(libc::SYS_kill);
+    traced.arm(Some(Plan { kind, nth: 1, deed: Deed::FailOnwards(Errno::EPERM) }));
+    traced.terminate();
+    let ended = traced.ended_within(UNTIL_KILLED);
+    assert!(ended.is_none() && traced.done() > 0, "it runs, and is not left alone: {ended:?}");
+    stage.names(&[Some(traced.pid())]);
+    traced.disarm();
+    let status = traced.ended_within(patience()).expect("it kills it at last");
+    assert_eq!(status.code(), Some(137), "{}", traced.said().1);
+    stage.is_clean();
 }
 
 #[test]

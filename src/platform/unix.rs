@@ -24,7 +24,7 @@ pub(crate) mod socket;
 pub(crate) mod testing;
 pub(crate) mod words;
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -91,9 +91,18 @@ pub(crate) fn wait_readable(fd: impl AsFd, deadline: Instant) -> bool {
     }
 }
 
-/// The host's name now. For people: it changes with the network.
+/// The host's name now; empty if it cannot be told (rustix's takes uname(2) for one that never fails). For people: it
+/// changes with the network.
 pub(crate) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    // SAFETY: the struct is arrays of bytes, for which all zeros is a value: texts that are empty.
+    let mut names: nix::libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a struct that outlives the call.
+    if unsafe { nix::libc::uname(&raw mut names) } < 0 {
+        return String::new();
+    }
+    // SAFETY: the system has written a text, and what ends it, into the array.
+    let name = unsafe { CStr::from_ptr(names.nodename.as_ptr()) };
+    name.to_string_lossy().into_owned()
 }
 
 /// The name of a user. Reads the user database, which may be on a server: not for paths that must be fast.

@@ -19,6 +19,9 @@ use crate::{
     traced::{Deed, Kind, Plan, Traced},
 };
 
+/// The grace of every `run` here is shorter.
+const LONGER_THAN_THE_GRACE: Duration = Duration::from_secs(10);
+
 /// What was seen of the traced process.
 #[derive(Debug)]
 pub(crate) struct Played {
@@ -56,13 +59,15 @@ pub(crate) fn play(scene: Scene, crashed: &Stage, plan: Option<Plan>) -> Played 
     if settles(&stage, pid, witnesses, || traced.ended_within(Duration::ZERO)).is_none() {
         if scene == Scene::Replaced {
             replace(&stage, &traced, plan);
+        } else if lasts(plan) {
+            stage.names_or_hears_nothing(&traced);
         } else {
             stage.names(&[Some(pid), before.as_ref().map(Running::pid)]);
         }
         asked = true;
         traced.terminate();
     }
-    let status = traced.ended_within(patience()).unwrap_or_else(|| panic!("it hangs: {:?}", stage.status()));
+    let status = end(&stage, &traced, plan);
     stage.names(&[before.as_ref().map(Running::pid)]);
     stage.next_one(before.is_some());
     if let Some(before) = before.take() {
@@ -92,7 +97,29 @@ fn replace(stage: &Stage, traced: &Traced, plan: Option<Plan>) {
     let fails = plan.is_some_and(|plan| !matches!(plan.deed, Deed::KillBefore | Deed::KillAfter));
     assert!(fails, "the successor did not hold: {ended:?}");
     is_clear(ended.code(), &ended.stderr);
-    stage.names(&[Some(traced.pid())]);
+    if lasts(plan) {
+        stage.names_or_hears_nothing(traced);
+    } else {
+        stage.names(&[Some(traced.pid())]);
+    }
+}
+
+/// Whether calls fail for good.
+pub(crate) fn lasts(plan: Option<Plan>) -> bool {
+    plan.is_some_and(|plan| matches!(plan.deed, Deed::FailOnwards(_)))
+}
+
+/// Waits for the end of one that was asked to stop. What fails for good may keep it from stopping, and then it is said, and
+/// it stops when that is over.
+pub(crate) fn end(stage: &Stage, traced: &Traced, plan: Option<Plan>) -> ExitStatus {
+    let mut status = traced.ended_within(if lasts(plan) { LONGER_THAN_THE_GRACE } else { patience() });
+    if let (None, Some(plan)) = (status, plan.filter(|_| lasts(plan))) {
+        println!("cannot stop before it is over: {:?} {}", plan.deed, calls::name(plan.kind));
+        traced.disarm();
+        traced.terminate();
+        status = traced.ended_within(patience());
+    }
+    status.unwrap_or_else(|| panic!("it hangs: {:?}", stage.status()))
 }
 
 /// Waits until it holds and so many witnesses have begun; or how it ended.
@@ -168,6 +195,16 @@ impl Stage {
         held.says("holding ");
         self.has_run(1);
         held
+    }
+
+    /// `status` names it; or says that it does not answer.
+    pub(crate) fn names_or_hears_nothing(&self, traced: &Traced) {
+        let (code, said) = self.status();
+        if traced.ended_within(Duration::ZERO).is_some() {
+            return self.names(&[]);
+        }
+        let is_it = said["holder"]["pid"].as_u64() == Some(u64::from(traced.pid()));
+        assert!(code == 0 && is_it || code == 4, "`status` ended with {code}: {said}");
     }
 
     /// `status` names one of these, or says that there is nobody.

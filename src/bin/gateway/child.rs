@@ -161,7 +161,12 @@ impl Supervisor<'_> {
                 }
                 (Event::ChildEnded, phase @ Phase::Clearing { .. }) => phase,
                 (Event::ChildEnded, phase) => match self.family.end() {
-                    None => phase,
+                    None => {
+                        if matches!(phase, Phase::Killed { .. }) {
+                            self.family.kill(); // the first time may have failed
+                        }
+                        phase
+                    }
                     Some(status) => {
                         let code = self.code(status, phase, signals).await;
                         match self.clear(code, phase) {
