@@ -147,7 +147,9 @@ fn strange_end(arena: &Arena, wishes: &Wishes, start: &Start, hindered: &[(Span,
         let was_killed = state.deeds.iter().any(|(_, deed)| *deed == Deed::Killed);
         let is_right = match status.code() {
             Some(code) => {
-                CODES.contains(&code) || (is_odd && code == 73) || (is_poor && matches!(code, 126 | 127))
+                CODES.contains(&code) && !(code == 75 && state.held.is_some())
+                    || (is_odd && code == 73)
+                    || (is_poor && matches!(code, 126 | 127))
             }
             // Who has a lock and does nothing with it may be ended by force: the disk took nothing, say.
             None => was_killed || state.held.is_some() || wishes.forced(start.serial, (start.spawned, ended)),
