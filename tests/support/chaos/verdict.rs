@@ -6,7 +6,7 @@ use super::{
     arena::{Arena, Lot, text_of},
     checker::{Case, Reign, SECOND, Span},
     start::{Deed, Start},
-    witness,
+    witness::{self, Said},
 };
 
 /// What a `run` may end with; what a place of a certain kind may add is in [`strange_end`].
@@ -38,7 +38,7 @@ pub fn case(arena: &Arena, chaos: Span, until: u64) -> Case {
         name: arena.name.clone(),
         from: chaos.0,
         until: chaos.1,
-        reigns: starts.iter().filter_map(|start| reign(arena, &wishes, start, until)).collect(),
+        reigns: starts.iter().filter_map(|start| reign(arena, &wishes, &said, start, until)).collect(),
         said,
         hindered,
         lossy: arena.lossy.lock().unwrap().clone(),
@@ -46,12 +46,14 @@ pub fn case(arena: &Arena, chaos: Span, until: u64) -> Case {
     }
 }
 
-fn reign(arena: &Arena, wishes: &Wishes, start: &Start, until: u64) -> Option<Reign> {
+fn reign(arena: &Arena, wishes: &Wishes, said: &[Said], start: &Start, until: u64) -> Option<Reign> {
     let (mut held, ended, hindered) = {
         let state = start.state();
         (state.held?, state.ended.map_or(until, |ended| ended.0), state.hindered.clone())
     };
-    held.at = held.at.min(ended); // its last words may be read after its end
+    // Its words may be read after its PROGRAM has begun, and after its end.
+    let began = said.iter().find(|said| said.serial == start.serial).map_or(ended, |said| said.at);
+    held.at = held.at.min(began).min(ended);
     Some(Reign {
         serial: start.serial,
         generation: held.generation,
@@ -122,7 +124,8 @@ fn ends(arena: &Arena, wishes: &Wishes, start: &Start, reign: Span) -> Vec<&'sta
     let may = [
         // Its answering thread ended it, and the disk did not take its last words within a moment.
         ("crashed", is_killed && did(Deed::Killed) || code == Some(70) && is_frozen),
-        ("released", goes_by_itself || (!is_killed && !is_replaced)),
+        // One that cannot start its PROGRAM (no descriptor is left, say) goes by itself.
+        ("released", goes_by_itself || !is_killed && (!is_replaced || matches!(code, Some(73 | 75 | 126)))),
         ("replaced", is_replaced),
         ("killed after grace", is_forced || is_slow || matches!(code, Some(70 | 137))),
     ];
