@@ -116,7 +116,7 @@ fn whatever_is_done_to_them_there_is_one_holder_soon_another_and_a_history_of_al
     for arena in &arenas {
         asking::stop_all(arena);
     }
-    shared.join();
+    shared.join_undoing();
     arenas.iter().for_each(deeds::sweep);
     shared.join();
     let until = witness::now();

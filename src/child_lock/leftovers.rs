@@ -7,7 +7,8 @@
 //!    still.
 //! 3. Waited for is the end of all that are known. What they forked meanwhile, and what lets go without ending, is found
 //!    by another look, after a pause that grows to 250 ms.
-//! 4. When the grace is over, and ten seconds more if anything was killed, it is said what is still there.
+//! 4. When the grace is over, and ten seconds more if anything was killed, it is said what is still there: of a look and a try
+//!    for the lock that both began after that, because a look goes through all processes, and on a busy machine it lasts.
 //!
 //! This process and pid 1 are never signalled; a process that only reads the file is none of them.
 
@@ -44,6 +45,8 @@ pub(super) struct Leftovers<'a> {
     pause: Duration,
     shown: Option<Vec<u32>>,
     has_killed: bool,
+    /// The time was over at the last look; the lock was tried once more since.
+    is_last: bool,
 }
 
 /// What a process was told so far.
@@ -134,6 +137,7 @@ impl<'a> Leftovers<'a> {
             pause: FIRST_PAUSE,
             shown: None,
             has_killed: false,
+            is_last: false,
         })
     }
 
@@ -159,8 +163,10 @@ impl<'a> Leftovers<'a> {
         }
         let ends_at = self.kill_at + if self.has_killed { KILL_WAIT } else { Duration::ZERO };
         if Instant::now() >= ends_at {
-            return Err(self.give_up(left));
+            // What was there when the lock was tried may have ended while it was looked for.
+            return if std::mem::replace(&mut self.is_last, true) { Err(self.give_up(left)) } else { Ok(()) };
         }
+        self.is_last = false; // something was killed meanwhile, which has its time
         self.wait(ends_at);
         Ok(())
     }
@@ -231,5 +237,22 @@ impl<'a> Leftovers<'a> {
             StillThere::Killed
         };
         Error::LeftBehind { path: self.path.clone(), processes: left, why }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_seen_until_the_grace_was_over_is_not_given_up_before_the_lock_was_tried_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let id = platform::of(file.as_file()).unwrap().id;
+        let options = ChildLockOptions::default().grace(Duration::ZERO);
+        let mut leftovers = Leftovers::new(file.path(), &options, None).unwrap();
+        leftovers.end_some(id, &mut |_| ()).unwrap();
+        let given_up = leftovers.end_some(id, &mut |_| ());
+        assert!(matches!(given_up, Err(Error::LeftBehind { why: StillThere::Unseen, .. })), "{given_up:?}");
     }
 }

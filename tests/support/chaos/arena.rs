@@ -64,8 +64,10 @@ pub struct Shared {
     pub counts: Mutex<BTreeMap<String, u32>>,
     pub journal: Mutex<Vec<(u64, String)>>,
     pub faults: Mutex<Vec<String>>,
-    /// Threads that undo a deed, or watch a process.
-    pub later: Mutex<Vec<JoinHandle<()>>>,
+    /// Threads that do deeds, or watch a process to its end.
+    watching: Mutex<Vec<JoinHandle<()>>>,
+    /// Threads that undo a deed.
+    undoing: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -76,7 +78,8 @@ impl Shared {
             counts: Mutex::default(),
             journal: Mutex::default(),
             faults: Mutex::default(),
-            later: Mutex::default(),
+            watching: Mutex::default(),
+            undoing: Mutex::default(),
         })
     }
 
@@ -89,18 +92,32 @@ impl Shared {
     }
 
     pub fn spawn(&self, run: impl FnOnce() + Send + 'static) {
-        let handle = std::thread::spawn(run);
-        let mut later = self.later.lock().unwrap();
-        later.retain(|handle| !handle.is_finished());
-        later.push(handle);
+        add(&self.watching, run);
     }
 
-    /// Waits for all of them.
+    /// Waits until everything is undone.
+    pub fn join_undoing(&self) {
+        join(&self.undoing);
+    }
+
+    /// Waits until everybody has ended.
     pub fn join(&self) {
-        loop {
-            let Some(handle) = self.later.lock().unwrap().pop() else { return };
-            handle.join().unwrap();
-        }
+        join(&self.undoing);
+        join(&self.watching);
+    }
+}
+
+fn add(threads: &Mutex<Vec<JoinHandle<()>>>, run: impl FnOnce() + Send + 'static) {
+    let handle = std::thread::spawn(run);
+    let mut threads = threads.lock().unwrap();
+    threads.retain(|handle| !handle.is_finished());
+    threads.push(handle);
+}
+
+fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
+    loop {
+        let Some(handle) = threads.lock().unwrap().pop() else { return };
+        handle.join().unwrap();
     }
 }
 
@@ -225,7 +242,7 @@ impl Arena {
     /// Does something when the time is over, or the chaos is.
     pub fn later(self: &Arc<Self>, time: Duration, run: impl FnOnce(&Arc<Self>) + Send + 'static) {
         let arena = self.clone();
-        self.shared.spawn(move || {
+        add(&self.shared.undoing, move || {
             arena.shared.over.pause(time);
             run(&arena);
         });

@@ -24,10 +24,10 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A small one, in memory.
+    /// A small one, in memory, in which there is room for a whole history.
     pub fn small(at: &Path) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
-        let options = ["-t", "tmpfs", "-o", "mode=0700,size=256k,nr_inodes=40", "none"];
+        let options = ["-t", "tmpfs", "-o", "mode=0700,size=2m,nr_inodes=40", "none"];
         if nix::unistd::geteuid().is_root() && runs(Command::new("mount").args(options).arg(at)) {
             return Some(Self { at: at.to_owned(), image: None });
         }

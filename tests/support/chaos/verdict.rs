@@ -1,12 +1,12 @@
 //! From what was done to an instance to the case that the checker reads, and what can be said without it.
 
-use std::os::unix::process::ExitStatusExt as _;
+use std::{os::unix::process::ExitStatusExt as _, sync::Arc};
 
 use super::{
     arena::{Arena, Lot, text_of},
     checker::{Case, Reign, SECOND, Span},
     start::{Deed, Start},
-    witness,
+    witness::{self, Said},
 };
 
 /// What a `run` may end with; what a place of a certain kind may add is in [`strange_end`].
@@ -29,14 +29,16 @@ pub fn case(arena: &Arena, chaos: Span, until: u64) -> Case {
     let starts = arena.starts();
     let hindered: Vec<(Span, &'static str)> =
         arena.hindered.lock().unwrap().iter().map(|it| ((it.from, it.to.unwrap_or(until)), it.why)).collect();
+    let wishes = Wishes::of(arena, &starts);
     for start in starts.iter() {
-        strange_end(arena, start, &hindered, until);
+        arena.say(&format!("#{} had said: {}", start.serial, start.state().stderr));
+        strange_end(arena, &wishes, start, &hindered, until);
     }
     Case {
         name: arena.name.clone(),
         from: chaos.0,
         until: chaos.1,
-        reigns: starts.iter().filter_map(|start| reign(arena, &starts, start, until)).collect(),
+        reigns: starts.iter().filter_map(|start| reign(arena, &wishes, &said, start, until)).collect(),
         said,
         hindered,
         lossy: arena.lossy.lock().unwrap().clone(),
@@ -44,17 +46,20 @@ pub fn case(arena: &Arena, chaos: Span, until: u64) -> Case {
     }
 }
 
-fn reign(arena: &Arena, starts: &[std::sync::Arc<Start>], start: &Start, until: u64) -> Option<Reign> {
-    let (held, ended, hindered) = {
+fn reign(arena: &Arena, wishes: &Wishes, said: &[Said], start: &Start, until: u64) -> Option<Reign> {
+    let (mut held, ended, hindered) = {
         let state = start.state();
         (state.held?, state.ended.map_or(until, |ended| ended.0), state.hindered.clone())
     };
+    // Its words may be read after its PROGRAM has begun, and after its end.
+    let began = said.iter().find(|said| said.serial == start.serial).map_or(ended, |said| said.at);
+    held.at = held.at.min(began).min(ended);
     Some(Reign {
         serial: start.serial,
         generation: held.generation,
         held: held.at,
         ended,
-        may_have_ended: ends(arena, starts, start, (held.at, ended)),
+        may_have_ended: ends(arena, wishes, start, (held.at, ended)),
         is_slow: start.order.under.iter().any(|word| word == "strace"),
         hindered,
     })
@@ -64,24 +69,40 @@ fn meet(one: Span, other: Span) -> bool {
     one.0 < other.1 && other.0 < one.1
 }
 
+/// When somebody wanted the holder to go.
+struct Wishes {
+    /// Of which start, when, and whether by force.
+    takeovers: Vec<(u32, Span, bool)>,
+    asked: Vec<(Span, String)>,
+}
+
+impl Wishes {
+    fn of(arena: &Arena, starts: &[Arc<Start>]) -> Self {
+        let takeover = |start: &Arc<Start>| {
+            let state = start.state();
+            let ended = state.ended.map_or(u64::MAX, |ended| ended.0);
+            let until = state.held.map_or(ended, |held| held.at.max(start.spawned));
+            (start.serial, (start.spawned, until), start.order.has("--force"))
+        };
+        let takeovers = starts.iter().filter(|start| start.order.has("--replace")).map(takeover).collect();
+        Self { takeovers, asked: arena.asked.lock().unwrap().clone() }
+    }
+
+    fn replaced(&self, serial: u32, then: Span) -> bool {
+        self.takeovers.iter().any(|(by, span, _)| *by != serial && meet(*span, then))
+    }
+
+    fn forced(&self, serial: u32, then: Span) -> bool {
+        self.takeovers.iter().any(|(by, span, force)| *force && *by != serial && meet(*span, then))
+            || self.asked.iter().any(|(span, words)| words.contains("--force") && meet(*span, then))
+    }
+}
+
 /// The ends that follow from what was done to it.
-fn ends(arena: &Arena, starts: &[std::sync::Arc<Start>], start: &Start, reign: Span) -> Vec<&'static str> {
-    let others = starts.iter().filter(|other| other.serial != start.serial && other.order.has("--replace"));
-    let windows: Vec<(Span, bool)> = others
-        .map(|other| {
-            let state = other.state();
-            let end = state.ended.map_or(u64::MAX, |ended| ended.0);
-            (
-                (other.spawned, state.held.map_or(end, |held| held.at.max(other.spawned))),
-                other.order.has("--force"),
-            )
-        })
-        .collect();
-    let is_replaced = windows.iter().any(|(span, _)| meet(*span, reign));
-    let asked = arena.asked.lock().unwrap();
-    let is_stopped = asked.iter().any(|(span, _)| meet(*span, reign));
-    let is_forced = windows.iter().any(|(span, force)| *force && meet(*span, reign))
-        || asked.iter().any(|(span, words)| words.contains("--force") && meet(*span, reign));
+fn ends(arena: &Arena, wishes: &Wishes, start: &Start, reign: Span) -> Vec<&'static str> {
+    let is_replaced = wishes.replaced(start.serial, reign);
+    let is_forced = wishes.forced(start.serial, reign);
+    let is_stopped = wishes.asked.iter().any(|(span, _)| meet(*span, reign));
 
     let state = start.state();
     let did = |deed| state.deeds.iter().any(|(_, done)| *done == deed);
@@ -103,7 +124,8 @@ fn ends(arena: &Arena, starts: &[std::sync::Arc<Start>], start: &Start, reign: S
     let may = [
         // Its answering thread ended it, and the disk did not take its last words within a moment.
         ("crashed", is_killed && did(Deed::Killed) || code == Some(70) && is_frozen),
-        ("released", goes_by_itself || (!is_killed && !is_replaced)),
+        // One that cannot start its PROGRAM (no descriptor is left, say) goes by itself.
+        ("released", goes_by_itself || !is_killed && (!is_replaced || matches!(code, Some(73 | 75 | 126)))),
         ("replaced", is_replaced),
         ("killed after grace", is_forced || is_slow || matches!(code, Some(70 | 137))),
     ];
@@ -111,7 +133,7 @@ fn ends(arena: &Arena, starts: &[std::sync::Arc<Start>], start: &Start, reign: S
 }
 
 /// Codes that nobody should see, panics, and a refusal that took too long.
-fn strange_end(arena: &Arena, start: &Start, hindered: &[(Span, &'static str)], until: u64) {
+fn strange_end(arena: &Arena, wishes: &Wishes, start: &Start, hindered: &[(Span, &'static str)], until: u64) {
     let state = start.state();
     let words = format!("#{} {:?} {:?}", start.serial, start.order, state.ended);
     if state.stderr.contains("panicked") {
@@ -128,9 +150,12 @@ fn strange_end(arena: &Arena, start: &Start, hindered: &[(Span, &'static str)], 
         let was_killed = state.deeds.iter().any(|(_, deed)| *deed == Deed::Killed);
         let is_right = match status.code() {
             Some(code) => {
-                CODES.contains(&code) || (is_odd && code == 73) || (is_poor && matches!(code, 126 | 127))
+                CODES.contains(&code) && !(code == 75 && state.held.is_some())
+                    || (is_odd && code == 73)
+                    || (is_poor && matches!(code, 126 | 127))
             }
-            None => was_killed || state.held.is_some(),
+            // Who has a lock and does nothing with it may be ended by force: the disk took nothing, say.
+            None => was_killed || state.held.is_some() || wishes.forced(start.serial, (start.spawned, ended)),
         };
         if !is_right {
             arena.fault(&format!("{words}: {}", state.stderr));
