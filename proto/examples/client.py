@@ -2,8 +2,8 @@
 """A client of the protocol, written from PROTOCOL.md alone: ping, identify, status and stop.
 
 The reference for other languages: one file, nothing but Python's standard library, Unix sockets (Linux, macOS, FreeBSD).
-Exit codes are those of `gateway`: 0 answered, stopped, or nobody to be stopped; 3 nobody; 4 it cannot be told; 64 usage;
-75 still there, busy or refused; 77 not allowed.
+Exit codes are those of `gateway`: 0 answered, stopped, or nobody to be stopped; 3 nobody; 4 it cannot be told (for `stop`:
+75); 64 usage; 75 still there, busy or refused; 77 not allowed.
 """
 
 import argparse, fcntl, json, os, secrets, socket, struct, sys, time
@@ -317,7 +317,7 @@ def main():
     except OSError as error:
         code, words = 4, f"the holder cannot be reached: {error}"
     print(safe(words), file=sys.stderr)
-    return code
+    return 75 if code == 4 and args.command == "stop" else code
 
 
 if __name__ == "__main__":

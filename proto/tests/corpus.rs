@@ -37,7 +37,7 @@ fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<Mal
 
 #[test]
 fn what_fuzzing_kept_is_the_same_in_pieces_and_every_message_comes_back() {
-    let every = if cfg!(miri) { 12 } else { 1 }; // a stream takes Miri half a second
+    let every = if cfg!(miri) { 6 } else { 1 }; // a stream takes Miri half a second
     for stream in streams().into_iter().step_by(every) {
         let whole = frames(std::iter::once(&stream[..]));
         assert_eq!(frames(stream.chunks(7)), whole);
