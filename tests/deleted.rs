@@ -10,7 +10,7 @@ mod program;
 
 use std::{fs, path::Path, time::Instant};
 
-use incumbent::{End, State};
+use incumbent::State;
 use program::{Program, WATCHDOG, eventually, instance, lost, won};
 
 #[test]
@@ -184,6 +184,6 @@ fn who_is_killed_after_its_pid_file_was_deleted_has_crashed_and_not_released() {
         assert_eq!(seen.state(), State::Crashed, "made anew: {is_made_anew}");
         drop(won(instance(&dir).claim_blocking()));
         let history = instance(&dir).history_blocking().unwrap().entries;
-        assert_eq!(history[0].end, Some(End::Crashed), "made anew: {is_made_anew}");
+        assert_eq!(history[0].end, Some(incumbent::End::Crashed), "made anew: {is_made_anew}");
     }
 }
