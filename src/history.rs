@@ -127,7 +127,7 @@ fn shorten(path: &Path) -> io::Result<()> {
     kept.reverse();
     let mut bytes = kept.join(&b'\n');
     bytes.push(b'\n');
-    whole_file::replace(path, &bytes)
+    whole_file::replace(path, &bytes).map(drop)
 }
 
 /// The last generation that has ended; cheap, however long the history is.

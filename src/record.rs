@@ -257,11 +257,11 @@ impl Record {
         }
     }
 
-    /// Replaces the file at `path` by this record.
+    /// Replaces the file at `path` by this record, and gives its mark.
     ///
     /// # Errors
     /// Of the system's kind, with the path; `InvalidInput` when it would be too long to be read. The old one stays.
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> io::Result<Option<platform::Mark>> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         if bytes.len() > LIMIT {

@@ -42,6 +42,7 @@ pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
         result = core
             .record
             .write(&held.place.record)
+            .map(drop)
             .map_err(|source| Error::io("write the record", &held.place.record, source));
         if let Some(file) = core.files.front() {
             let _ = file.clear();
@@ -114,7 +115,7 @@ pub(crate) fn write_all(held: &Held, core: &mut Core) {
 /// Writes the record; a failure is a problem to be shown, and no reason not to hold. The tick tries again.
 pub(crate) fn write_record(held: &Held, core: &mut Core) {
     let written = core.record.write(&held.place.record);
-    core.record_mark = written.is_ok().then(|| platform::mark_of(&held.place.record)).flatten();
+    core.record_mark = written.as_ref().ok().copied().flatten();
     held.set_problem(Problem::Record, written.err().map(|error| error.to_string()));
 }
 

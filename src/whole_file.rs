@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 
 use crate::platform;
 
-/// Replaces the file at `path`, or creates it with mode 0600, so that nobody ever sees half of it.
+/// Replaces the file at `path`, or creates it with mode 0600, so that nobody ever sees half of it. Gives its mark as it
+/// was before the renaming: at the path another may have written since.
 ///
 /// # Errors
 /// Of the system's kind, and names the path. The file is as it was then, and nothing is left beside it.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<Option<platform::Mark>> {
     let temporary = beside(path);
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -32,7 +33,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     drop(file); // Windows renames no open file
     written
         .and_then(|()| {
-            platform::replace_file(&temporary, path).map_err(|error| failed("replace", path, &error))
+            let mark = platform::mark_of(&temporary);
+            platform::replace_file(&temporary, path).map_err(|error| failed("replace", path, &error))?;
+            Ok(mark)
         })
         .inspect_err(|_| {
             let _ = fs::remove_file(&temporary); // the first error is the one to tell
@@ -147,7 +150,7 @@ mod tests {
         let path = dir.path().join("file");
         assert_eq!(read_small(&path, 9).unwrap(), None);
         for text in [&b"a longer first text"[..], b"short", b""] {
-            replace(&path, text).unwrap();
+            assert_eq!(replace(&path, text).unwrap(), platform::mark_of(&path));
             assert_eq!(read_small(&path, 19).unwrap().unwrap(), text);
             assert_eq!(names(dir.path()), ["file"]);
         }

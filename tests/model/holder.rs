@@ -45,7 +45,8 @@ impl Model {
             }
             At::Close => {
                 (1..=3).for_each(|inode| next.close(who, inode));
-                next.processes[who as usize] = Process::gone(Life::Runs, it.peer);
+                next.processes[who as usize] =
+                    Process { target: it.target, ..Process::gone(Life::Runs, it.peer) };
                 did(next, who, "closes its connections, and is gone", to);
             }
             _ => {}

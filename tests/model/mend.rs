@@ -3,8 +3,8 @@
 use crate::decide::{self, Care, Hailed, Judged, Lock};
 use crate::kernel::Which;
 use crate::model::{Broken, Label, Model, Next, Steps, What, Wrong, did};
-use crate::process::{At, Endpoint, Mend, Process};
-use crate::state::State;
+use crate::process::{At, Endpoint, Life, Mend, Process};
+use crate::state::{NOBODY, State};
 
 impl Model {
     pub fn mend(&self, state: &State, who: u8, to: &mut Steps) {
@@ -162,12 +162,16 @@ fn step_down(mut state: State, who: u8, what: What, to: &mut Steps) {
     (me.mend, me.double) = (Mend::Idle, false);
     let mut wrong = None;
     if it.has_core_to_mend() {
-        me.at = At::Unlisten;
+        (me.at, me.target) = (At::Unlisten, NOBODY);
         wrong = (state.top <= it.generation).then_some(Wrong::DeposedForNothing);
-        // Whoever has won, or, if that one has gone since, one that has gone.
-        let winner = (0..3).find(|other| state.processes[*other as usize].generation > it.generation);
-        let gone = || (0..3).find(|other| *other != who && !state.processes[*other as usize].lives());
-        state.processes[who as usize].peer = winner.or_else(gone).unwrap_or(it.peer);
+        // Whoever has won, or, if that one is gone since, one that is dead, or gone.
+        let find = |is_so: &dyn Fn(&Process) -> bool| {
+            (0..3).find(|other| *other != who && is_so(&state.processes[*other as usize]))
+        };
+        let winner = find(&|other| other.generation > it.generation)
+            .or_else(|| find(&|other| other.life == Life::Dead))
+            .or_else(|| find(&|other| !other.lives()));
+        state.processes[who as usize].peer = winner.unwrap_or(it.peer);
     }
     to.push(Next { state, label: Label { who, what }, is_fair: true, wrong });
 }

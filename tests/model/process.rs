@@ -1,6 +1,6 @@
 //! A process: how far it has come, and what it has in hand.
 
-use crate::state::{NONE, UNKNOWN};
+use crate::state::{NOBODY, NONE, UNKNOWN};
 
 /// As the kernel sees a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +156,7 @@ pub struct Process {
     pub fresh: u8,
     pub endpoint: Endpoint,
     pub generation: u8,
+    /// The holder that is to be replaced. `NOBODY` of one that has won: it was deposed.
     pub target: u8,
     /// Whom it asks, or waits for, or has lost to, or left for.
     pub peer: u8,
@@ -228,6 +229,11 @@ impl Process {
             self.at,
             At::Adopt | At::Settle | At::Hold | At::Unlisten | At::Shut | At::Unlock | At::Close
         )
+    }
+
+    /// It held, and was deposed.
+    pub fn deposed(&self) -> bool {
+        self.at == At::Gone && self.target == NOBODY
     }
 
     /// Its answering thread would answer.

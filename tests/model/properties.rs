@@ -66,7 +66,9 @@ impl Model {
             let mut who = begin;
             for turn in 0.. {
                 let it = &state.processes[who as usize];
-                if it.life == Life::Dead {
+                // Where two may hold for a tick, one can have lost to the one that was then deposed.
+                let deposed = self.rounds > 0 && it.deposed();
+                if it.life == Life::Dead || deposed {
                     break;
                 }
                 if it.peer == NONE {
