@@ -148,6 +148,7 @@ pub(crate) fn stop_listening(listener: &UnixListener) {
 pub(crate) fn connect(address: &Address, until: Instant) -> io::Result<Stream> {
     use std::os::fd::AsRawFd;
     let (made, address) = (new_socket()?, address.to_unix()?);
+    #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
     let mut connected = connect_to(made.as_raw_fd(), &address);
     #[cfg(target_os = "linux")]
     while let Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) = connected {
