@@ -29,7 +29,7 @@ use shares::play_all;
 use traced::{Deed, Plan};
 
 /// So many rounds of each scene are played in the gate.
-const SHARE: usize = 24;
+const SHARE: usize = 14;
 
 fn killed_at_every_call(scene: Scene) {
     let crashed = Stage::new();

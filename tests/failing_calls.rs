@@ -33,8 +33,8 @@ use shares::play_all;
 use traced::{Deed, Plan};
 
 /// So many rounds of each scene are played in the gate.
-const SHARE: usize = 30;
-const SHARE_FOR_GOOD: usize = 4;
+const SHARE: usize = 14;
+const SHARE_FOR_GOOD: usize = 2;
 
 fn failing(scene: Scene, share: usize, for_good: bool) {
     let crashed = Stage::new();

@@ -37,7 +37,7 @@ use shares::play_all;
 use traced::{Deed, Kind, Plan, Traced};
 
 /// So many rounds are played in the gate; each waits most of its time.
-const SHARE: usize = 8;
+const SHARE: usize = 5;
 const AT_ONCE: usize = 4;
 /// So long it is watched: it looks after itself once a second.
 const WATCHED: Duration = Duration::from_millis(1300);
