@@ -210,7 +210,8 @@ fn history(case: &Case, reigns: &[Reign], finding: &mut Finding) {
             continue;
         };
         let ends: Vec<&str> = ends.iter().flatten().map(String::as_str).collect();
-        if ends.len() > 1 {
+        // With no room for the successor's record, a look sees an open record and cannot know of the release.
+        if ends.len() > 1 && !is_lossy {
             finding.faults.push(format!("the history tells {ends:?} of {reign:?}"));
         }
         if let Some(end) = ends.iter().find(|end| !reign.may_have_ended.contains(end)) {

@@ -100,9 +100,11 @@ impl Wishes {
 
 /// The ends that follow from what was done to it.
 fn ends(arena: &Arena, wishes: &Wishes, start: &Start, reign: Span) -> Vec<&'static str> {
-    let is_replaced = wishes.replaced(start.serial, reign);
-    let is_forced = wishes.forced(start.serial, reign);
-    let is_stopped = wishes.asked.iter().any(|(span, _)| meet(*span, reign));
+    // That it holds may have been read a moment after others knew it.
+    let known = (reign.0.saturating_sub(SECOND / 2), reign.1);
+    let is_replaced = wishes.replaced(start.serial, known);
+    let is_forced = wishes.forced(start.serial, known);
+    let is_stopped = wishes.asked.iter().any(|(span, _)| meet(*span, known));
 
     let state = start.state();
     let did = |deed| state.deeds.iter().any(|(_, done)| *done == deed);
