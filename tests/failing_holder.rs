@@ -96,6 +96,9 @@ fn name(plan: &Plan) -> String {
 
 #[test]
 fn a_holder_survives_or_explains_each_call_that_fails_once() {
+    if !tracer::is_allowed() {
+        return;
+    }
     let mut rounds = Vec::new();
     for (kind, count) in serve(None) {
         for nth in 1..=count {
@@ -111,6 +114,9 @@ fn a_holder_survives_or_explains_each_call_that_fails_once() {
 
 #[test]
 fn a_holder_whose_calls_fail_for_good_stays_the_only_one_and_is_not_busy() {
+    if !tracer::is_allowed() {
+        return;
+    }
     let mut rounds = Vec::new();
     for (kind, _) in serve(None) {
         rounds.extend(calls::lasting_errors(kind).map(|errno| Plan {
@@ -124,6 +130,9 @@ fn a_holder_whose_calls_fail_for_good_stays_the_only_one_and_is_not_busy() {
 
 #[test]
 fn a_claim_lock_that_could_not_be_let_go_of_is_let_go_of_by_the_tick() {
+    if !tracer::is_allowed() {
+        return;
+    }
     let counted = play(Scene::First, &Stage::new(), None).counts;
     for kind in [libc::SYS_fcntl, libc::SYS_newfstatat].map(calls::own) {
         for nth in 1..=counted[&kind] {
@@ -140,6 +149,9 @@ fn a_claim_lock_that_could_not_be_let_go_of_is_let_go_of_by_the_tick() {
 
 #[test]
 fn the_end_of_program_is_seen_though_its_signal_was_lost() {
+    if !tracer::is_allowed() {
+        return;
+    }
     let stage = Stage::new();
     let mut traced = Traced::start(stage.run(&[], WITNESS), None);
     assert!(settles(&stage, traced.pid(), 1, || traced.ended_within(Duration::ZERO)).is_none());
@@ -154,6 +166,9 @@ fn the_end_of_program_is_seen_though_its_signal_was_lost() {
 
 #[test]
 fn a_child_that_could_not_be_killed_is_killed_when_it_can_be() {
+    if !tracer::is_allowed() {
+        return;
+    }
     let stage = Stage::new();
     let mut traced = Traced::start(stage.run(&[], WITNESS), None);
     assert!(settles(&stage, traced.pid(), 1, || traced.ended_within(Duration::ZERO)).is_none());
@@ -171,6 +186,9 @@ fn a_child_that_could_not_be_killed_is_killed_when_it_can_be() {
 
 #[test]
 fn a_holder_that_may_not_know_its_limits_does_without() {
+    if !tracer::is_allowed() {
+        return;
+    }
     let kind = calls::own(libc::SYS_prlimit64);
     assert!(serve(None).contains_key(&kind), "it asks for them");
     serve(Some(Plan { kind, nth: 1, deed: Deed::FailOnwards(Errno::EACCES) }));

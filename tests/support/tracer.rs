@@ -32,6 +32,24 @@ use crate::traced::{Deed, Kind, Shared, pid};
 
 pub(crate) type Started = (u32, [JoinHandle<String>; 2]);
 
+/// Whether a process may be traced here; if not, it is said.
+pub(crate) fn is_allowed() -> bool {
+    let mut command = Command::new("true");
+    // SAFETY: between fork and exec only a system call is made.
+    unsafe { command.pre_exec(|| ptrace::traceme().map_err(Into::into)) };
+    let traced = command.spawn().is_ok_and(|mut child| {
+        let stopped = waitpid(pid(child.id()), Some(WaitPidFlag::__WALL));
+        let may_stop = ptrace::syscall(pid(child.id()), None).is_ok();
+        let _ = child.kill();
+        let _ = child.wait();
+        may_stop && matches!(stopped, Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)))
+    });
+    if !traced {
+        crate::os::left_out("what a tracer does at each system call: no process may be traced here");
+    }
+    traced
+}
+
 pub(crate) fn trace(mut command: Command, shared: &Shared, started: &Sender<Started>) {
     // SAFETY: between fork and exec only a system call is made.
     unsafe { command.pre_exec(|| ptrace::traceme().map_err(Into::into)) };
