@@ -31,8 +31,9 @@ use crate::{
 
 /// How long a listener that lives and is silent is waited for while the locks are in hand; without them, longer.
 const UNDER_LOCKS: Duration = Duration::from_millis(250);
-/// How long a name at which nobody listens is tried again: one that is being released lets go of it in a moment.
-const NAME_PATIENCE: Duration = Duration::from_millis(5);
+/// How long a name at which nobody listens is tried again: one that is being released lets go of it in a moment, also on
+/// a busy machine. Without it only the files guard the holder, until its next tick.
+const NAME_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a process that is being ended by force has between the asking and the killing, and after the killing.
 const FORCED_GRACE: Duration = Duration::from_secs(2);
 
