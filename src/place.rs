@@ -224,3 +224,29 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
         hex
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails so.
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn many_that_make_one_directory_at_once_all_have_it() {
+        const MANY: usize = 8;
+        let above = tempfile::tempdir().unwrap();
+        for round in 0..100 {
+            let dir = above.path().join(format!("{round}/a/b"));
+            let barrier = Barrier::new(MANY);
+            thread::scope(|scope| {
+                for _ in 0..MANY {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        make_safe(&dir).unwrap();
+                    });
+                }
+            });
+        }
+    }
+}

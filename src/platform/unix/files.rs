@@ -154,11 +154,16 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|dir| matches!(behind(dir), Ok(None))).collect();
     for dir in missing.into_iter().rev() {
         match within(dir, make_directory) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir != path => {}
+            // Somebody else has made it in between; what stands there may be no directory all the same.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_directory(dir) => {}
             made => made?,
         }
     }
     Ok(())
+}
+
+fn is_directory(path: &Path) -> bool {
+    matches!(behind(path), Ok(Some(facts)) if facts.kind == Kind::Directory)
 }
 
 /// Makes a directory in another and gives it to whose that is. The user may put another in its place meanwhile: one that
