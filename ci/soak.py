@@ -18,6 +18,7 @@ Prints a line a sample, a table at the end, and a verdict; exits with 1 if somet
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,6 +218,8 @@ def main():
     for fault in faults:
         print("FAULT", fault)
     print(f"verdict: {'NOT flat' if faults else 'flat'} over {minutes:.1f} minutes, {len(times)} samples")
+    if not faults:
+        shutil.rmtree(root)
     return 1 if faults else 0
 
 

@@ -123,9 +123,11 @@ fn ends(arena: &Arena, wishes: &Wishes, start: &Start, reign: Span) -> Vec<&'sta
             .unwrap()
             .iter()
             .any(|it| meet((it.from, it.to.unwrap_or(u64::MAX)), last_words));
+    let is_cut_short = start.order.under.iter().any(|word| word == "strace")
+        || state.hindered.iter().any(|span| meet(*span, last_words));
     let may = [
-        // Its answering thread ended it, and the disk did not take its last words within a moment.
-        ("crashed", is_killed && did(Deed::Killed) || code == Some(70) && is_frozen),
+        // Its answering thread ended it, and it had not the half second for its last words, or the disk did not take them.
+        ("crashed", is_killed && did(Deed::Killed) || code == Some(70) && (is_frozen || is_cut_short)),
         // One that cannot start its PROGRAM (no descriptor is left, say) goes by itself.
         ("released", goes_by_itself || !is_killed && (!is_replaced || matches!(code, Some(73 | 75 | 126)))),
         ("replaced", is_replaced),
