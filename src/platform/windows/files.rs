@@ -228,6 +228,10 @@ pub(crate) fn open_pid_file(path: &Path) -> io::Result<File> {
     })
 }
 
+fn is_directory(path: &Path) -> bool {
+    matches!(behind(path), Ok(Some(facts)) if facts.kind == Kind::Directory)
+}
+
 /// Makes a directory for this user alone, and those above it that are missing.
 pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
     let private = Private::new(effective_user(), true)?;
@@ -239,7 +243,8 @@ pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
         let (attributes, name) = (private.attributes(), wide(verbatim(dir)));
         // SAFETY: the name ends with a zero; the attributes are valid as long as `private` is.
         match succeeded(unsafe { CreateDirectoryW(name.as_ptr(), &raw const attributes) }) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir != path => {}
+            // Somebody else has made it in between; what stands there may be no directory all the same.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_directory(dir) => {}
             made => made?,
         }
     }
