@@ -3,8 +3,8 @@
 //! Only the directory's owner and root may speak; others are closed at once. When there are too many connections, or no
 //! descriptor is left, one makes room: an idle one, else one that does not read, else one that only watches, of these
 //! the one that has been silent for longest. So whoever comes is heard. What they say and do not read costs so much memory
-//! together and no more: then the dearest makes room. Proven by `tests/hostile.rs`,
-//! `tests/hostile_peers.rs`.
+//! together and no more: long requests are read one after the other then, and of those that do not read, the dearest
+//! makes room. Proven by `tests/hostile.rs`, `tests/hostile_peers.rs`, `tests/messages.rs`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,8 +27,8 @@ const MOST_GUESTS: usize = 256;
 const AT_ONCE: usize = 64;
 /// Of these, connections of other users: anybody may come to the abstract name, but takes no turn from who may speak.
 const FOREIGN_AT_ONCE: usize = 8;
-/// What all of an instance's conversations may cost together, in bytes; one alone that costs less than a page or so is
-/// never asked to make room for that.
+/// What all of an instance's half requests may cost together, in bytes, and what is unread as well; one alone that costs
+/// little is never put off, or asked to make room, for that.
 const MOST_BYTES: usize = 16 << 20;
 const FEW_BYTES: usize = 64 << 10;
 /// For so long those who are in are heard, before it is looked who else has come.
@@ -54,6 +54,8 @@ struct Service {
     guests: BTreeMap<u64, (Guest, Visit)>,
     /// Nobody is let in before: there was no descriptor left.
     closed_until: Option<Instant>,
+    /// Long requests together cost too much: this guest's is read to its end before the others'.
+    first: Option<u64>,
 }
 
 /// Whether other threads can still wake this one.
@@ -81,6 +83,7 @@ impl Served {
             listeners: Vec::new(),
             guests: BTreeMap::new(),
             closed_until: None,
+            first: None,
         });
         service.listeners = listeners;
     }
@@ -123,6 +126,8 @@ impl Served {
 
     /// Waits until something happens, or until `next` (none: for ever), and attends to it.
     pub(crate) fn attend(&mut self, wakes: Option<&Wakes>, next: Option<Instant>) -> io::Result<Attended> {
+        let now = Instant::now();
+        self.instances.values_mut().for_each(|service| service.put_off(now));
         let (what, ready) = self.wait(wakes, next)?;
         let attended = match (wakes, ready.last()) {
             // It was the last to be waited for.
@@ -145,8 +150,11 @@ impl Served {
     /// Closes the connections that are over, and those whose time is.
     fn let_go(&mut self, now: Instant) {
         for service in self.instances.values_mut() {
-            service.guests.retain(|_, (_, visit)| {
-                !visit.is_over() && visit.deadline().is_none_or(|deadline| deadline > now)
+            let first = service.first;
+            service.guests.retain(|number, (_, visit)| {
+                let may_stay =
+                    waits(first, *number, visit) || visit.deadline().is_none_or(|deadline| deadline > now);
+                !visit.is_over() && may_stay
             });
         }
     }
@@ -168,12 +176,13 @@ impl Served {
             }
             for (number, (guest, visit)) in &service.guests {
                 what.push(Ready::Guest(*id, *number));
+                let waits = waits(service.first, *number, visit);
                 awaited.push(match visit {
                     _ if !visit.to_write().is_empty() || visit.is_unfinished() => Awaited::Writing(guest),
-                    _ if visit.may_be_heard() => Awaited::Reading(guest),
+                    _ if visit.may_be_heard() && !waits => Awaited::Reading(guest),
                     _ => Awaited::Leaving(guest),
                 });
-                visit.deadline().into_iter().for_each(&mut sooner);
+                visit.deadline().filter(|_| !waits).into_iter().for_each(&mut sooner);
             }
         }
         awaited.extend(wakes.map(Awaited::Wakes));
@@ -270,6 +279,11 @@ fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ti
     Ok(())
 }
 
+/// Whether this guest's long request is read later, because of that of the first one.
+fn waits(first: Option<u64>, number: u64, visit: &Visit) -> bool {
+    first.is_some_and(|first| first != number) && visit.half_heard() > FEW_BYTES
+}
+
 fn may_speak(guest: &Guest, owner: u32) -> Option<Peer> {
     guest.peer().ok().filter(|peer| peer.uid.is_some_and(|uid| uid == 0 || uid == owner))
 }
@@ -287,21 +301,35 @@ impl Service {
         let Some((guest, visit)) = self.guests.get_mut(&number) else { return };
         if converse(guest, visit, &self.held, tickets).is_err() {
             self.guests.remove(&number);
-        } else if visit.costs() > FEW_BYTES {
+        } else if visit.unread() > FEW_BYTES {
             self.save_memory();
         }
     }
 
-    /// Closes the dearest connections, of those the one that has been silent for longest, until all cost little enough.
+    /// Lets only the first of those who are in the middle of a long request go on with it, if all of these cost too much.
+    fn put_off(&mut self, now: Instant) {
+        let long = self.guests.iter().filter(|(_, (_, visit))| visit.half_heard() > FEW_BYTES);
+        let together: usize = long.clone().map(|(_, (_, visit))| visit.half_heard()).sum();
+        let first = long.map(|(number, _)| *number).next().filter(|_| together > MOST_BYTES);
+        let before = std::mem::replace(&mut self.first, first);
+        for (number, (_, visit)) in &mut self.guests {
+            if waits(before, *number, visit) || waits(first, *number, visit) {
+                visit.was_put_off(now);
+            }
+        }
+    }
+
+    /// Closes the connections with most that is unread, of those the one that has been silent for longest, until all cost
+    /// little enough.
     fn save_memory(&mut self) {
-        let costs = |guests: &BTreeMap<u64, (Guest, Visit)>| {
-            guests.values().map(|(_, visit)| visit.costs()).sum::<usize>()
+        let unread = |guests: &BTreeMap<u64, (Guest, Visit)>| {
+            guests.values().map(|(_, visit)| visit.unread()).sum::<usize>()
         };
-        while costs(&self.guests) > MOST_BYTES {
+        while unread(&self.guests) > MOST_BYTES {
             let dearest = self
                 .guests
                 .iter()
-                .max_by_key(|(_, (_, visit))| (visit.costs(), std::cmp::Reverse(visit.last_word())))
+                .max_by_key(|(_, (_, visit))| (visit.unread(), std::cmp::Reverse(visit.last_word())))
                 .map(|(number, _)| *number);
             let Some(dearest) = dearest else { return };
             self.guests.remove(&dearest);

@@ -66,7 +66,7 @@ pub(crate) struct Visit {
     unfinished: bool,
     /// A change came while the last words were unread; they are not piled up.
     outdated: bool,
-    /// When it last said something, or read something.
+    /// When it last said something, or read something, or was put off.
     last_word: Instant,
     over: bool,
     /// It waits to take the holder's place.
@@ -283,9 +283,19 @@ impl Visit {
         self.last_word
     }
 
-    /// How many bytes it costs: of requests that are not whole or have not had their turn, and of unread words.
-    pub(crate) fn costs(&self) -> usize {
-        self.heard.kept() + self.said.capacity()
+    /// How many bytes of a request that is not whole it keeps.
+    pub(crate) fn half_heard(&self) -> usize {
+        if self.doing == Doing::Listening && !self.unfinished { self.heard.kept() } else { 0 }
+    }
+
+    /// How many bytes it keeps beside those: of requests that have not had their turn, and of unread words.
+    pub(crate) fn unread(&self) -> usize {
+        self.heard.kept() - self.half_heard() + self.said.capacity()
+    }
+
+    /// It said nothing because it was not listened to.
+    pub(crate) fn was_put_off(&mut self, now: Instant) {
+        self.last_word = now;
     }
 
     /// When it is let go of if nothing happens until then.
