@@ -1,4 +1,4 @@
-//! A client in another language, `proto/examples/client.py`, written from `PROTOCOL.md` alone, and real holders: each
+//! A client in another language, `proto/examples/client.py`, written from `PROTOCOL.md`, and real holders: each
 //! understands the other, and whatever listens instead is told apart.
 #![cfg(target_os = "linux")] // the client knows the other Unixes; another user is played by a root that Linux knows
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, unreachable_pub)] // A test fails so.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A client of the protocol, written from PROTOCOL.md alone: ping, identify, status and stop.
+"""A client of the protocol, written from PROTOCOL.md: ping, identify, status and stop.
 
 The reference for other languages: one file, nothing but Python's standard library, Unix sockets (Linux, macOS, FreeBSD).
 Exit codes are those of `gateway`: 0 answered, stopped, or nobody to be stopped; 3 nobody; 4 it cannot be told (for `stop`:
