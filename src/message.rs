@@ -93,6 +93,12 @@ impl Messages {
         self.receiver.recv().await
     }
 
+    /// The next message, if it is there already.
+    #[cfg(fuzzing)]
+    pub(crate) fn next_there(&mut self) -> Option<Message> {
+        self.receiver.try_recv().ok()
+    }
+
     /// Waits for the next message on this thread; not for use inside a runtime.
     pub fn next_blocking(&mut self) -> Option<Message> {
         self.receiver.blocking_recv()

@@ -8,13 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
-
 use crate::{
     Instance,
     answer::{self, Command},
     held::{Face, Held, Life},
-    message::Message,
+    message::{Inbox, Message, Messages},
     platform::{Guest, Peer},
     record::Past,
     serve::Served,
@@ -27,7 +25,7 @@ pub struct Conversation {
     client: UnixStream,
     /// What the client could not say yet.
     unsaid: Vec<u8>,
-    messages: Option<mpsc::UnboundedReceiver<Message>>,
+    messages: Option<Messages>,
     waiting: Vec<Message>,
     /// The program keeps messages until [`Conversation::answer_all`].
     is_late: bool,
@@ -57,15 +55,15 @@ impl Conversation {
     pub fn begin(busy: u64, takes_messages: bool, is_late: bool, refuses: bool) -> Self {
         let held = holder();
         held.busy.send_replace(busy);
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (inbox, messages) = Inbox::new();
         let mut face = held.face();
-        face.messages = takes_messages.then_some(sender);
+        face.messages = takes_messages.then_some(inbox);
         face.refusal = refuses.then(|| "no".to_owned());
         drop(face);
         let (guest, client) = Guest::pair().expect("a descriptor");
         let mut served = Served::default();
         served.let_in(&held, guest, Peer { uid: Some(0), pid: Some(1) });
-        let messages = takes_messages.then_some(receiver);
+        let messages = takes_messages.then_some(messages);
         Self {
             held,
             served,
@@ -126,7 +124,7 @@ impl Conversation {
                 other => panic!("{other:?} was not asked for"),
             }
         }
-        while let Some(message) = self.messages.as_mut().and_then(|messages| messages.try_recv().ok()) {
+        while let Some(message) = self.messages.as_mut().and_then(|messages| messages.next_there()) {
             self.waiting.push(message);
         }
         assert!(self.waiting.len() <= 1, "one message at a time is owed an answer");
