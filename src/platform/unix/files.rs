@@ -195,7 +195,10 @@ pub(super) fn within<T>(path: &Path, work: impl FnOnce(&File, &Path) -> io::Resu
 }
 
 /// A directory that may not be read can be worked in.
-const TO_WORK_IN: i32 = if cfg!(target_os = "linux") { libc::O_PATH } else { 0 };
+#[cfg(target_os = "linux")]
+const TO_WORK_IN: i32 = libc::O_PATH;
+#[cfg(not(target_os = "linux"))]
+const TO_WORK_IN: i32 = 0;
 
 /// Gives what root has made in a directory to the directory's owner. Only ever what was just made: anything else may be
 /// a file of somebody else's, or have another name.
