@@ -94,15 +94,17 @@ pub(crate) fn post_changed(held: &Held) {
 
 /// Has nobody let in any more, and waits for that, but not for long: then the listeners are the caller's alone to close.
 pub(crate) fn unlisten(held: &Held) {
-    let (tell, told) = sync_channel(1);
-    post(Command::Unlisten(held.id, tell));
-    let _ = told.recv_timeout(LAST_WORDS);
+    post_and_wait(|tell| Command::Unlisten(held.id, tell));
 }
 
 /// Has an instance's connections closed, and waits until they are, but not for long: a release must not hang.
 pub(crate) fn forget(held: &Held) {
+    post_and_wait(|tell| Command::Forget(held.id, Some(tell)));
+}
+
+fn post_and_wait(command: impl FnOnce(SyncSender<()>) -> Command) {
     let (tell, told) = sync_channel(1);
-    post(Command::Forget(held.id, Some(tell)));
+    post(command(tell));
     let _ = told.recv_timeout(LAST_WORDS);
 }
 
