@@ -97,30 +97,42 @@ impl Source {
 
 /// Wakes the answering thread from another.
 #[derive(Debug)]
-pub(crate) struct Waker(mio::Waker);
+pub(crate) struct Waker {
+    waker: mio::Waker,
+    is_due: Arc<AtomicBool>,
+}
 
 /// The answering thread's end of a [`Waker`].
 #[derive(Debug)]
-pub(crate) struct Wakes(pub(super) Arc<Ready>);
+pub(crate) struct Wakes {
+    pub(super) ready: Arc<Ready>,
+    is_due: Arc<AtomicBool>,
+}
 
 impl Waker {
     pub(crate) fn pair() -> io::Result<(Self, Wakes)> {
-        let ready = Arc::new(Ready::default());
+        let (ready, is_due) = (Arc::new(Ready::default()), Arc::new(AtomicBool::default()));
         let reactor = reactor()?;
         let waker = mio::Waker::new(&reactor.registry, reactor.token(&ready))?;
-        Ok((Self(waker), Wakes(ready)))
+        Ok((Self { waker, is_due: is_due.clone() }, Wakes { ready, is_due }))
     }
 
     /// Wakes; a second time before it was noticed changes nothing.
+    ///
+    /// Each packet that is posted stands in line before everything that is completed after it, and the line has no end: a
+    /// program that wakes faster than it is noticed would keep all clients waiting.
     pub(crate) fn wake(&self) {
-        let _ = self.0.wake();
+        if !self.is_due.swap(true, Ordering::AcqRel) && self.waker.wake().is_err() {
+            self.is_due.store(false, Ordering::Release);
+        }
     }
 }
 
 impl Wakes {
     /// Takes note of having been woken.
     pub(crate) fn clear(&self) -> bool {
-        self.0.to_read.store(false, Ordering::Release);
+        self.ready.to_read.store(false, Ordering::Release);
+        self.is_due.store(false, Ordering::Release);
         true
     }
 }

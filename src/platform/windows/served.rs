@@ -298,7 +298,7 @@ pub(crate) enum Awaited<'a> {
 impl Awaited<'_> {
     fn is_ready(&self) -> bool {
         match self {
-            Self::Wakes(wakes) => wakes.0.to_read.load(Ordering::Acquire),
+            Self::Wakes(wakes) => wakes.ready.to_read.load(Ordering::Acquire),
             Self::Listener(listener) => listener.is_ready(),
             Self::Reading(guest) => guest.is_readable(),
             Self::Writing(guest) => guest.source.ready.to_write.load(Ordering::Acquire),
