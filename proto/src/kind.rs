@@ -19,6 +19,10 @@ pub enum Kind {
     Send = 5,
     /// Request [`Watch`](crate::Watch): tell me your status now and at every change.
     Watch = 6,
+    /// Request [`Handover`](crate::Handover): what do you hand over?
+    Handover = 7,
+    /// Request [`Withdraw`](crate::Withdraw): I do not take over after all.
+    Withdraw = 8,
     /// Reply [`Pong`](crate::Pong) to a ping. Frozen.
     Pong = 129,
     /// Reply [`Identity`](crate::Identity) to an identify. Frozen.
@@ -31,6 +35,10 @@ pub enum Kind {
     Answer = 133,
     /// Reply [`Progress`](crate::Progress), after an acknowledged stop. Frozen.
     Progress = 134,
+    /// Reply [`Offered`](crate::Offered) to a handover; descriptors come beside it.
+    Offered = 135,
+    /// Reply [`Withdrawn`](crate::Withdrawn) to a withdraw.
+    Withdrawn = 136,
     /// Reply [`Refused`](crate::Refused) to any request. Frozen.
     Refused = 254,
     /// Reply [`Unsupported`](crate::Unsupported) to a request of another version. Frozen.
@@ -39,19 +47,23 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind there is, by number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Ping,
         Self::Identify,
         Self::Stop,
         Self::Status,
         Self::Send,
         Self::Watch,
+        Self::Handover,
+        Self::Withdraw,
         Self::Pong,
         Self::Identity,
         Self::Stopping,
         Self::StatusIs,
         Self::Answer,
         Self::Progress,
+        Self::Offered,
+        Self::Withdrawn,
         Self::Refused,
         Self::Unsupported,
     ];
@@ -81,7 +93,15 @@ impl Kind {
             | Self::Progress
             | Self::Refused
             | Self::Unsupported => true,
-            Self::Status | Self::Send | Self::Watch | Self::StatusIs | Self::Answer => false,
+            Self::Status
+            | Self::Send
+            | Self::Watch
+            | Self::Handover
+            | Self::Withdraw
+            | Self::StatusIs
+            | Self::Answer
+            | Self::Offered
+            | Self::Withdrawn => false,
         }
     }
 

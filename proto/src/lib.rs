@@ -9,7 +9,7 @@
 //! - [`FrameBuffer`]: from pieces of a stream to [`Frame`]s;
 //! - [`Request`] and [`Reply`]: from frames to messages, and back to bytes;
 //! - the messages that never change ([`Ping`] to [`Unsupported`]) and those of one version
-//!   ([`StatusRequest`] to [`Answer`]);
+//!   ([`StatusRequest`] to [`Withdrawn`]);
 //! - [`Malformed`] and [`TooLong`]: what can be wrong.
 //!
 //! # Example
@@ -48,4 +48,7 @@ pub use header::{HEADER_LEN, Header, MAGIC, MAX_BODY, MIN_VERSION, VERSION};
 pub use kind::Kind;
 pub use malformed::{Malformed, TooLong};
 pub use messages::{Reply, Request};
-pub use versioned::{Answer, Child, Phase, Send, StatusReply, StatusRequest, Watch};
+pub use versioned::{
+    Answer, Child, Handover, MAX_OFFERED, Offered, Phase, Send, StatusReply, StatusRequest, Watch, Withdraw,
+    Withdrawn,
+};

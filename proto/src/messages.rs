@@ -7,9 +7,9 @@
 use serde::Serialize;
 
 use crate::{
-    Answer, Frame, HEADER_LEN, Header, Identify, Identity, Kind, MIN_VERSION, Malformed, Ping, Pong,
-    Progress, Refused, Send, StatusReply, StatusRequest, Stop, Stopping, TooLong, Unsupported, VERSION,
-    Watch, codec,
+    Answer, Frame, HEADER_LEN, Handover, Header, Identify, Identity, Kind, MIN_VERSION, Malformed, Offered,
+    Ping, Pong, Progress, Refused, Send, StatusReply, StatusRequest, Stop, Stopping, TooLong, Unsupported,
+    VERSION, Watch, Withdraw, Withdrawn, codec,
 };
 
 /// What can be asked.
@@ -27,6 +27,10 @@ pub enum Request {
     Send(Send),
     /// Tell me your status now and at every change.
     Watch(Watch),
+    /// What do you hand over to me, who am going to take your place?
+    Handover(Handover),
+    /// I do not take your place after all.
+    Withdraw(Withdraw),
 }
 
 /// What can be answered.
@@ -44,6 +48,10 @@ pub enum Reply {
     Answer(Answer),
     /// After [`Reply::Stopping`] that acknowledged, any number of times.
     Progress(Progress),
+    /// To [`Request::Handover`]; a descriptor for each of its sockets comes beside it.
+    Offered(Offered),
+    /// To [`Request::Withdraw`].
+    Withdrawn(Withdrawn),
     /// To any request.
     Refused(Refused),
     /// To any request that is not frozen.
@@ -61,6 +69,8 @@ impl Request {
             Self::Status(_) => Kind::Status,
             Self::Send(_) => Kind::Send,
             Self::Watch(_) => Kind::Watch,
+            Self::Handover(_) => Kind::Handover,
+            Self::Withdraw(_) => Kind::Withdraw,
         }
     }
 
@@ -87,6 +97,8 @@ impl Request {
             Self::Status(message) => frame(version, kind, message),
             Self::Send(message) => frame(version, kind, message),
             Self::Watch(message) => frame(version, kind, message),
+            Self::Handover(message) => frame(version, kind, message),
+            Self::Withdraw(message) => frame(version, kind, message),
         }
     }
 
@@ -105,6 +117,8 @@ impl Request {
             Kind::Status => codec::decode(byte, body).map(Self::Status),
             Kind::Send => codec::decode(byte, body).map(Self::Send),
             Kind::Watch => codec::decode(byte, body).map(Self::Watch),
+            Kind::Handover => codec::decode(byte, body).map(Self::Handover),
+            Kind::Withdraw => codec::decode(byte, body).map(Self::Withdraw),
             _ => Err(Malformed::Kind { kind: byte }),
         }
     }
@@ -121,6 +135,8 @@ impl Reply {
             Self::StatusIs(_) => Kind::StatusIs,
             Self::Answer(_) => Kind::Answer,
             Self::Progress(_) => Kind::Progress,
+            Self::Offered(_) => Kind::Offered,
+            Self::Withdrawn(_) => Kind::Withdrawn,
             Self::Refused(_) => Kind::Refused,
             Self::Unsupported(_) => Kind::Unsupported,
         }
@@ -149,6 +165,8 @@ impl Reply {
             Self::StatusIs(message) => frame(version, kind, message.as_ref()),
             Self::Answer(message) => frame(version, kind, message),
             Self::Progress(message) => frame(version, kind, message),
+            Self::Offered(message) => frame(version, kind, message),
+            Self::Withdrawn(message) => frame(version, kind, message),
             Self::Refused(message) => frame(version, kind, message),
             Self::Unsupported(message) => frame(version, kind, message),
         }
@@ -170,6 +188,8 @@ impl Reply {
             Kind::StatusIs => codec::decode(byte, body).map(|message| Self::StatusIs(Box::new(message))),
             Kind::Answer => codec::decode(byte, body).map(Self::Answer),
             Kind::Progress => codec::decode(byte, body).map(Self::Progress),
+            Kind::Offered => codec::decode(byte, body).map(Self::Offered),
+            Kind::Withdrawn => codec::decode(byte, body).map(Self::Withdrawn),
             Kind::Refused => codec::decode(byte, body).map(Self::Refused),
             Kind::Unsupported => codec::decode(byte, body).map(Self::Unsupported),
             _ => Err(Malformed::Kind { kind: byte }),

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bytes;
+use crate::{StopReason, bytes};
 
 /// Asks how the holder is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,3 +98,45 @@ pub struct Answer {
     #[serde(with = "bytes::one")]
     pub body: Vec<u8>,
 }
+
+/// Asks what the holder hands over, on the connection on which it will be asked to make room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// As it will be given then: [`StopReason::Replace`], or [`StopReason::ReplaceAnyway`].
+    pub reason: StopReason,
+    /// Whether the asker is going to be ready before it asks, while the holder still does its work. A request to make room
+    /// that follows on this connection says that it is: let go of the instance first, and drain then.
+    pub overlap: bool,
+    /// The process id of the one that asks.
+    pub pid: u32,
+    /// The command line of the one that asks, for people.
+    pub command: String,
+}
+
+/// The greatest number of sockets that are handed over.
+pub const MAX_OFFERED: usize = 64;
+
+/// What the holder hands over. Beside the first byte of the frame comes a descriptor for each socket, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// The names of the listening sockets, at most [`MAX_OFFERED`].
+    #[serde(with = "bytes::list")]
+    pub names: Vec<Vec<u8>>,
+    /// Where each of them listens, in the words of the holder's program.
+    #[serde(with = "bytes::list")]
+    pub addresses: Vec<Vec<u8>>,
+    /// What else the holder's program gives its successor.
+    #[serde(with = "bytes::one")]
+    pub state: Vec<u8>,
+}
+
+/// Says that the asker of a handover does not take the holder's place after all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdraw {
+    /// Why, in a sentence for people. May be empty.
+    pub why: String,
+}
+
+/// Says that the holder has taken note of that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawn {}

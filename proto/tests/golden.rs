@@ -132,6 +132,16 @@ fn requests() -> Vec<(&'static str, Request)> {
             }),
         ),
         ("watch", Request::Watch(Watch {})),
+        (
+            "handover",
+            Request::Handover(Handover {
+                reason: StopReason::Replace,
+                overlap: true,
+                pid: 4243,
+                command: "gateway run --replace=overlap".into(),
+            }),
+        ),
+        ("withdraw", Request::Withdraw(Withdraw { why: "its program ended with 1".into() })),
     ]
 }
 
@@ -209,6 +219,15 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 note: "finishing 1 request".into(),
             }),
         ),
+        (
+            "offered",
+            Reply::Offered(Offered {
+                names: vec![b"http".to_vec()],
+                addresses: vec![b"127.0.0.1:8080".to_vec()],
+                state: b"42".to_vec(),
+            }),
+        ),
+        ("withdrawn", Reply::Withdrawn(Withdrawn {})),
         (
             "refused",
             Reply::Refused(Refused { why: Why::NoMessages, note: "the program takes no messages".into() }),

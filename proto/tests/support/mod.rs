@@ -14,6 +14,10 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         Just(Request::Status(StatusRequest {})),
         (list(), bytes(), bytes()).prop_map(|(args, cwd, body)| Request::Send(Send { args, cwd, body })),
         Just(Request::Watch(Watch {})),
+        (any::<(u8, bool, u32)>(), text()).prop_map(|((reason, overlap, pid), command)| {
+            Request::Handover(Handover { reason: reason.into(), overlap, pid, command })
+        }),
+        text().prop_map(|why| Request::Withdraw(Withdraw { why })),
     ]
 }
 
@@ -32,6 +36,12 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
             Reply::Progress(Progress { phase: phase.into(), remaining_ms, busy, note })
         }),
         (any::<u8>(), text()).prop_map(|(why, note)| Reply::Refused(Refused { why: why.into(), note })),
+        (list(), list(), bytes()).prop_map(|(names, addresses, state)| Reply::Offered(Offered {
+            names,
+            addresses,
+            state
+        })),
+        Just(Reply::Withdrawn(Withdrawn {})),
         any::<(u16, u16)>().prop_map(|(min, max)| Reply::Unsupported(Unsupported { min, max })),
     ]
 }
