@@ -29,7 +29,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -47,6 +47,9 @@ use crate::{
 };
 
 mod leftovers;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(5);
 
 use leftovers::Leftovers;
 
@@ -108,7 +111,17 @@ impl ChildLock {
     /// that it started when this process ends, however that does; it leads a process group of its own, so that
     /// `CTRL_BREAK` reaches it alone.
     pub fn spawn(locks: &[Self], command: &mut Command) -> io::Result<Child> {
-        kept::spawn(locks.iter().map(|lock| &lock.kept), command)
+        Self::spawn_with(locks, command, |_| Ok(()))
+    }
+
+    /// As [`ChildLock::spawn`]; `last` adds what has to come after all else, and its result is kept until the start.
+    #[doc(hidden)]
+    pub fn spawn_with<T>(
+        locks: &[Self],
+        command: &mut Command,
+        last: impl FnOnce(&mut Command) -> io::Result<T>,
+    ) -> io::Result<Child> {
+        kept::spawn(locks.iter().map(|lock| &lock.kept), command, last)
     }
 }
 
@@ -204,6 +217,23 @@ fn take(
             opened = Some((kept, ours));
         }
         leftovers.end_some(id, &mut show)?;
+    }
+}
+
+/// Takes the right to start a child beside the one of the present holder.
+pub(crate) fn share(place: &Place, deadline: Instant) -> Result<ChildLock, Error> {
+    let path = &place.child();
+    let io = |source| Error::io("lock", path, source);
+    loop {
+        let (mut kept, ours) = open(place)?;
+        // The holder has it for itself for a moment, before it starts its own.
+        if kept.share().map_err(io)? && is_at(path, ours.id) {
+            return Ok(ChildLock { kept, _ours: ours });
+        }
+        if Instant::now() >= deadline {
+            return Err(io(io::ErrorKind::WouldBlock.into()));
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 

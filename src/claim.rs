@@ -26,7 +26,7 @@ use crate::{
     instance::Instance,
     pid_file::{PidFile, Which},
     platform,
-    takeover::{TakeoverStep, Taking},
+    takeover::{Shown, TakeoverStep},
 };
 
 /// What came of a claim.
@@ -59,7 +59,7 @@ impl Instance {
     /// # Errors
     /// As [`Instance::claim`].
     pub fn claim_blocking(&self) -> Result<Claim, Error> {
-        Contender::new(self, Goal::Claim, false)?.claim()
+        Contender::new(self, Goal::Claim, false)?.claim(Shown(None))
     }
 
     /// Claims the instance, and shows who is in the way, in one sentence, when that lasts for half a second.
@@ -74,9 +74,7 @@ impl Instance {
                 show(who);
             }
         };
-        let mut contender = Contender::new(self, Goal::Claim, false)?;
-        contender.taking = Taking::shown_to(&mut show);
-        contender.claim()
+        Contender::new(self, Goal::Claim, false)?.claim(Shown(Some(&mut show)))
     }
 
     /// Claims the instance, and ends a contender that keeps the claim lock and does nothing with it.
@@ -88,7 +86,7 @@ impl Instance {
     /// # Errors
     /// As [`Instance::claim`], and [`Error::NotForced`].
     pub fn claim_forced_blocking(&self) -> Result<Claim, Error> {
-        Contender::new(self, Goal::Claim, true)?.claim()
+        Contender::new(self, Goal::Claim, true)?.claim(Shown(None))
     }
 }
 

@@ -11,7 +11,7 @@ use incumbent_proto::{FrameBuffer, Reply, Request};
 use crate::{
     blocking::deadline_in,
     error::Error,
-    platform::{Peer, Read, Stream},
+    platform::{Peer, Read, Socket, Stream},
     process::ProcessHandle,
 };
 
@@ -60,13 +60,22 @@ impl Connection {
         deadline: Option<Instant>,
         watched: Option<&ProcessHandle>,
     ) -> io::Result<Received> {
+        self.receive_with(deadline, watched, None)
+    }
+
+    fn receive_with(
+        &mut self,
+        deadline: Option<Instant>,
+        watched: Option<&ProcessHandle>,
+        mut sockets: Option<&mut Vec<Socket>>,
+    ) -> io::Result<Received> {
         let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
         let mut piece = [0; 4096];
         loop {
             if let Some(frame) = self.frames.next_frame().map_err(invalid)? {
                 return Reply::decode(&frame).map(Received::Reply).map_err(invalid);
             }
-            match self.stream.read(&mut piece, deadline, watched)? {
+            match self.stream.read(&mut piece, deadline, watched, sockets.as_deref_mut())? {
                 Read::Bytes(count) => self.frames.extend(&piece[..count]),
                 Read::End => return Ok(Received::End),
                 Read::Nothing => return Ok(Received::Nothing),
@@ -85,6 +94,19 @@ impl Connection {
         let deadline = deadline_in(timeout);
         self.say(request, asked, deadline)?;
         self.answer(asked, deadline, timeout)
+    }
+
+    /// As [`Connection::ask`], and takes the sockets that come beside the answer.
+    pub(crate) fn ask_with(
+        &mut self,
+        request: &Request,
+        asked: &'static str,
+        timeout: Duration,
+        sockets: &mut Vec<Socket>,
+    ) -> Result<Reply, Error> {
+        let deadline = deadline_in(timeout);
+        self.say(request, asked, deadline)?;
+        understood(self.receive_with(Some(deadline), None, Some(sockets)), asked, timeout)
     }
 
     /// Sends a request, without waiting for its answer.
@@ -109,19 +131,23 @@ impl Connection {
         deadline: Instant,
         waited: Duration,
     ) -> Result<Reply, Error> {
-        match self.receive(Some(deadline), None) {
-            Ok(Received::Reply(reply)) => Ok(reply),
-            Ok(Received::End | Received::ProcessEnded) => Err(Error::Disconnected { asked }),
-            Ok(Received::Nothing) => Err(Error::NoAnswer { asked, waited }),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(Error::Protocol { asked, why: error.to_string() })
-            }
-            Err(_) => Err(Error::Disconnected { asked }),
-        }
+        understood(self.receive(Some(deadline), None), asked, waited)
     }
 
     /// The process at the other end, held so that its number cannot be mistaken for another's.
     pub(crate) fn listening(&self) -> crate::platform::Listening {
         self.stream.listening(self.peer)
+    }
+}
+
+fn understood(received: io::Result<Received>, asked: &'static str, waited: Duration) -> Result<Reply, Error> {
+    match received {
+        Ok(Received::Reply(reply)) => Ok(reply),
+        Ok(Received::End | Received::ProcessEnded) => Err(Error::Disconnected { asked }),
+        Ok(Received::Nothing) => Err(Error::NoAnswer { asked, waited }),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(Error::Protocol { asked, why: error.to_string() })
+        }
+        Err(_) => Err(Error::Disconnected { asked }),
     }
 }

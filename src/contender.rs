@@ -26,7 +26,7 @@ use crate::{
     platform::{self, Listener},
     process::{LockOwner, ProcessState},
     record::{self, Past, Record},
-    takeover::{TakeoverStep, Taking},
+    takeover::{Shown, TakeoverStep, Taking},
 };
 
 /// How long a listener that lives and is silent is waited for while the locks are in hand; without them, longer.
@@ -38,8 +38,9 @@ const NAME_PATIENCE: Duration = Duration::from_millis(100);
 const FORCED_GRACE: Duration = Duration::from_secs(2);
 
 /// A process that wants to become the holder, and what it has in hand.
-pub(crate) struct Contender<'a> {
-    pub(crate) instance: &'a Instance,
+#[derive(Debug)]
+pub(crate) struct Contender {
+    pub(crate) instance: Instance,
     pub(crate) place: Place,
     pub(crate) deadline: Instant,
     pub(crate) file: Option<PidFile>,
@@ -57,7 +58,7 @@ pub(crate) struct Contender<'a> {
     past: Past,
     problems: Vec<(Problem, String)>,
     /// What only a takeover has in hand.
-    pub(crate) taking: Taking<'a>,
+    pub(crate) taking: Taking,
 }
 
 /// How long it is waited before it is said what for.
@@ -65,10 +66,19 @@ const UNTIL_SHOWN: Duration = Duration::from_millis(500);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-impl<'a> Contender<'a> {
-    pub(crate) fn new(instance: &'a Instance, goal: Goal, force: bool) -> Result<Self, Error> {
+/// How far a contender has come.
+#[allow(clippy::large_enum_variant)] // there is one at a time
+pub(crate) enum Advanced {
+    /// To the end.
+    Done(Claim),
+    /// To the asking: with the claim lock in hand, after this was seen.
+    Begun(Contender, Seen),
+}
+
+impl Contender {
+    pub(crate) fn new(instance: &Instance, goal: Goal, force: bool) -> Result<Self, Error> {
         Ok(Self {
-            instance,
+            instance: instance.clone(),
             place: instance.place()?,
             deadline: deadline_in(instance.timeout()),
             goal,
@@ -86,12 +96,37 @@ impl<'a> Contender<'a> {
         })
     }
 
-    pub(crate) fn claim(mut self) -> Result<Claim, Error> {
+    pub(crate) fn claim(self, mut shown: Shown<'_>) -> Result<Claim, Error> {
         self.place.refuse_foreign()?;
-        let mut seen = Seen::Nothing;
+        let (mut contender, mut seen) = (self, Seen::Nothing);
+        loop {
+            match contender.advance(seen, false, &mut shown)? {
+                Advanced::Done(claim) => return Ok(claim),
+                Advanced::Begun(next, at) => (contender, seen) = (next, at),
+            }
+        }
+    }
+
+    /// Goes on from what was seen; `begins`: to the asking, and no further.
+    pub(crate) fn advance(
+        mut self,
+        mut seen: Seen,
+        begins: bool,
+        shown: &mut Shown<'_>,
+    ) -> Result<Advanced, Error> {
         loop {
             let step = decide::next(self.goal, seen, Instant::now() >= self.deadline);
             tracing::trace!(instance = %self.place.name, ?seen, ?step);
+            if begins && matches!(seen, Seen::HailedToAsk(_)) {
+                let handed = if step == Step::Ask { self.ask_to_hand_over(shown) } else { Ok(()) };
+                match handed {
+                    Ok(()) => return Ok(Advanced::Begun(self, seen)),
+                    Err(asked) => {
+                        seen = Seen::Asked(asked);
+                        continue;
+                    }
+                }
+            }
             seen = match step {
                 Step::Hail => {
                     let met = self.hail(Patience::until(self.deadline))?;
@@ -104,12 +139,15 @@ impl<'a> Contender<'a> {
                     self.is_busy = lock == Lock::Busy;
                     Seen::InstanceLock(lock)
                 }
-                Step::HailToAsk => Seen::HailedToAsk(self.hail(self.patience_under_locks())?),
-                Step::Ask => Seen::Asked(self.ask_to_make_room()),
-                Step::AwaitEnd => Seen::Awaited(self.await_end()?),
+                Step::HailToAsk => {
+                    self.taking.handed_by = None; // a new connection
+                    Seen::HailedToAsk(self.hail(self.patience_under_locks())?)
+                }
+                Step::Ask => Seen::Asked(self.ask_to_make_room(shown)),
+                Step::AwaitEnd => Seen::Awaited(self.await_end(shown)?),
                 Step::FollowPath => Seen::Followed(self.follow_path()?),
                 Step::Force => {
-                    self.force_holder()?;
+                    self.force_holder(shown)?;
                     self.goal = Goal::Takeover { force: false }; // once
                     self.deadline = deadline_in(self.instance.timeout());
                     Seen::Forced
@@ -123,10 +161,10 @@ impl<'a> Contender<'a> {
                     if self.endpoint.is_some() { Seen::Bound } else { Seen::Checked(Lock::Moved) }
                 }
                 Step::CheckAgain => Seen::Checked(self.check_again()?),
-                Step::Answer => return self.answer().map(Claim::Won),
+                Step::Answer => return self.answer().map(Claim::Won).map(Advanced::Done),
                 Step::Pause => {
                     self.let_go();
-                    self.show_what_is_in_the_way(seen);
+                    self.show_what_is_in_the_way(seen, shown);
                     self.rest();
                     Seen::Nothing
                 }
@@ -135,7 +173,7 @@ impl<'a> Contender<'a> {
                     if let Some(file) = &self.file {
                         file.unlock(Which::Instance);
                     }
-                    self.show_what_is_in_the_way(seen);
+                    self.show_what_is_in_the_way(seen, shown);
                     self.rest();
                     Seen::ClaimLock(self.take(Which::Claim)?)
                 }
@@ -150,7 +188,7 @@ impl<'a> Contender<'a> {
                         self.deadline = deadline_in(self.instance.timeout());
                         Seen::Nothing
                     } else {
-                        return self.give(up);
+                        return self.give(up).map(Advanced::Done);
                     }
                 }
             };
@@ -163,15 +201,15 @@ impl<'a> Contender<'a> {
     }
 
     /// Says once what is in the way, when it has been there for a while: whoever claims, or whoever holds.
-    fn show_what_is_in_the_way(&mut self, seen: Seen) {
+    fn show_what_is_in_the_way(&mut self, seen: Seen, shown: &mut Shown<'_>) {
         let is_due = self.unshown_since.is_some_and(|since| since.elapsed() >= UNTIL_SHOWN);
-        let (true, true, Some(hail)) = (is_due, self.taking.is_shown(), &self.last_hail) else { return };
+        let (true, true, Some(hail)) = (is_due, shown.is_shown(), &self.last_hail) else { return };
         self.unshown_since = None;
         let hail = Hail { answer: None, ..*hail };
         let found = inspect::conclude(self.place.clone(), hail, Instant::now(), self.is_busy);
         let claims = matches!(seen, Seen::ClaimLock(_));
         let sentence = if claims { found.about_the_claim() } else { found.sentence() };
-        self.taking.show(&TakeoverStep::InTheWay(sentence));
+        shown.show(&TakeoverStep::InTheWay(sentence));
     }
 
     /// Lets go of everything together.
@@ -285,7 +323,7 @@ impl<'a> Contender<'a> {
     fn answer(mut self) -> Result<Holder, Error> {
         let problems = std::mem::take(&mut self.problems);
         let held = Arc::new(Held::won(
-            self.instance,
+            &self.instance,
             &self.place,
             &self.past,
             self.file.take(),

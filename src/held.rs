@@ -23,6 +23,7 @@ use crate::{
     instance_id::InstanceId,
     lag::Lag,
     message::Inbox,
+    offer::{FailedTakeover, Offer},
     overtime::LastWords,
     pid_file::PidFile,
     place::Place,
@@ -68,6 +69,10 @@ pub(crate) struct Held {
     pub(crate) successors: AtomicUsize,
     /// Files are being put back, or a judge is at work, on a thread of its own.
     pub(crate) mending: AtomicBool,
+    /// Somebody who is going to take over has asked what is handed over, and is connected.
+    pub(crate) handing: AtomicBool,
+    /// The last takeovers that failed while it served.
+    pub(crate) failed: watch::Sender<Vec<FailedTakeover>>,
 }
 
 /// Files and sockets.
@@ -106,6 +111,8 @@ pub(crate) struct Face {
     pub(crate) last_words: Option<LastWords>,
     /// The program had to be killed after the grace.
     pub(crate) overran: bool,
+    /// What is handed over to a successor.
+    pub(crate) offer: Option<Arc<Offer>>,
     usage: Usage,
 }
 
@@ -117,6 +124,7 @@ pub(crate) enum Problem {
     PidText,
     History,
     Paths,
+    Takeover,
 }
 
 /// Processor time at an earlier moment, so that a percentage can be said.
@@ -135,6 +143,8 @@ pub(crate) struct StopAsked {
     pub(crate) at: Instant,
     pub(crate) pid: Option<u32>,
     pub(crate) command: String,
+    /// Who asks has got ready beside it: let go first, drain then.
+    pub(crate) is_ready: bool,
 }
 
 /// What a holder says to a wish to stop.
@@ -197,6 +207,7 @@ impl Face {
             overtime: Some(Duration::ZERO),
             last_words: None,
             overran: false,
+            offer: None,
             usage: Usage { at: Instant::now(), cpu: Duration::ZERO, percent: None },
         }
     }
@@ -267,16 +278,10 @@ impl Held {
     ///
     /// The first wish stands; a later one can only shorten the time, or make an end of what was to make room.
     pub(crate) fn begin_stop(&self, mut asked: StopAsked, if_idle: bool) -> Answered {
-        let foreign = asked.reason == StopReason::Replace && self.is_anothers(asked.pid);
+        if let Some(why) = self.refuses(asked.reason, asked.pid) {
+            return Answered::Refused(why);
+        }
         let mut face = self.face();
-        if asked.reason != StopReason::ReplaceAnyway {
-            if let Some(refusal) = &face.refusal {
-                return Answered::Refused(refusal.clone());
-            }
-        }
-        if let (true, Some(supervisor)) = (foreign, &self.supervisor) {
-            return Answered::Refused(crate::sentence::supervised_by(supervisor));
-        }
         let busy = *self.busy.borrow();
         if if_idle && busy > 0 {
             return Answered::Busy(busy);
@@ -285,6 +290,7 @@ impl Held {
         let grace = asked.grace.unwrap_or(face.grace).min(LONGEST_GRACE);
         drop(face);
         asked.grace = Some(grace);
+        let is_ready = asked.is_ready;
         self.stop.send_modify(|before| {
             let shall_end = |asked: &StopAsked| !asked.reason.is_replace();
             let ends = before.as_ref().is_some_and(shall_end) || shall_end(&asked);
@@ -292,12 +298,26 @@ impl Held {
                 Some(before) if before.remaining() <= grace => {}
                 _ => *before = Some(asked),
             }
-            if let (true, Some(now)) = (ends, before) {
+            if let (true, Some(now)) = (ends, before.as_mut()) {
                 now.reason = StopReason::Stop;
+            }
+            if let Some(now) = before {
+                now.is_ready |= is_ready;
             }
         });
         crate::answer::post_changed(self);
         Answered::Goes(self.stop.borrow().as_ref().map_or(grace, StopAsked::remaining))
+    }
+
+    /// Why it does not go for this reason, if it does not.
+    pub(crate) fn refuses(&self, reason: StopReason, pid: Option<u32>) -> Option<String> {
+        let foreign = reason == StopReason::Replace && self.is_anothers(pid);
+        let face = self.face();
+        match (&face.refusal, &self.supervisor) {
+            (Some(refusal), _) if reason != StopReason::ReplaceAnyway => Some(refusal.clone()),
+            (_, Some(supervisor)) if foreign => Some(crate::sentence::supervised_by(supervisor)),
+            _ => None,
+        }
     }
 
     /// Whether a process is none of the service that this holder is: its manager would start this one again.
@@ -330,7 +350,8 @@ impl Held {
     /// Tells whether something of what this holder writes about itself could not be written yet.
     pub(crate) fn is_unwritten(&self, core: &Core) -> bool {
         let no_text = self.face().problems.iter().any(|(what, _)| *what == Problem::PidText);
-        core.record_mark.is_none() || core.untold.is_some() || no_text
+        let untold = *self.failed.borrow() != core.record.failed_takeovers;
+        core.record_mark.is_none() || core.untold.is_some() || no_text || untold
     }
 
     /// Takes the right to mend or to judge; one at a time.

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::inspection::{State, Verdict};
 use crate::instance::Instance;
 use crate::instance_id::InstanceId;
+use crate::offer::FailedTakeover;
 use crate::place::Place;
 use crate::record::{End, Past, Record};
 use crate::starter::Starter;
@@ -62,6 +63,9 @@ pub struct Entry {
     /// How it ended; none while it runs.
     #[serde(default)]
     pub end: Option<End>,
+    /// The last takeovers that failed while it served, if some did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_takeovers: Vec<FailedTakeover>,
 }
 
 impl Entry {
@@ -77,6 +81,7 @@ impl Entry {
             started_at_us: record.started_at_us,
             ended_at_us: end.and_then(|(_, at)| at),
             end: end.map(|(end, _)| end),
+            failed_takeovers: record.failed_takeovers.clone(),
         }
     }
 

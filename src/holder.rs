@@ -18,6 +18,7 @@ use crate::{
     instance_id::InstanceId,
     lag::Lag,
     message::{Inbox, Messages},
+    offer::{FailedTakeover, Listening, Offer},
     overtime::LastWords,
     release,
 };
@@ -131,6 +132,57 @@ impl Holder {
     pub fn refuse<'a>(&self, reason: impl Into<Option<&'a str>>) {
         let reason = reason.into().map(str::to_owned);
         self.show(|face| face.refusal = reason);
+    }
+
+    /// Hands these over to whoever takes over from now on, in place of what was offered before: copies of listening sockets,
+    /// and at most half a mebibyte of the program's own.
+    ///
+    /// An offer, also an empty one, says too that a successor may get ready beside this program. Who takes over that way has
+    /// got ready when this holder is asked to stop ([`Stop::successor_is_ready`]).
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]; [`Error::Io`] for a socket that cannot be looked at.
+    ///
+    /// # Platform
+    /// Unix. On Windows nothing is handed over: who asks is refused.
+    pub fn offer(&self, listeners: Vec<Listening>, state: impl Into<Vec<u8>>) -> Result<(), Error> {
+        let offer = Arc::new(Offer::new(listeners, state.into())?);
+        self.show(|face| face.offer = Some(offer));
+        Ok(())
+    }
+
+    /// Waits until one who takes over has got ready beside this program: pass the instance on, and drain then. Cancel safe.
+    pub async fn successor_is_ready(&self) {
+        let mut wishes = self.held.stop.subscribe();
+        let is_ready = |now: &Option<StopAsked>| now.as_ref().is_some_and(|asked| asked.is_ready);
+        if wishes.wait_for(is_ready).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Releases the instance, and keeps this holder, which holds nothing from then on. Blocks for a few file operations.
+    ///
+    /// # Errors
+    /// The record could not be written; the instance is free all the same.
+    pub fn pass_on_blocking(&self) -> Result<(), Error> {
+        release::release(&self.held)
+    }
+
+    /// The last takeovers that failed while this program served.
+    #[must_use]
+    pub fn failed_takeovers(&self) -> Vec<FailedTakeover> {
+        self.held.failed.borrow().clone()
+    }
+
+    /// Waits until a takeover fails that has not failed when this is called, and says which. Cancel safe, but forgetful.
+    pub async fn takeover_failed(&self) -> FailedTakeover {
+        let mut failed = self.held.failed.subscribe();
+        if failed.changed().await.is_ok() {
+            if let Some(last) = failed.borrow().last() {
+                return last.clone();
+            }
+        }
+        std::future::pending().await
     }
 
     /// Asks for more time to stop: so long from now, unless more is left anyway. Nothing happens before a stop.
@@ -280,6 +332,13 @@ impl Stop {
     #[must_use]
     pub fn is_replace(&self) -> bool {
         self.asked.reason.is_replace()
+    }
+
+    /// Whether that one has got ready beside this program ([`Holder::offer`]): let go of the instance first, and finish what
+    /// is in flight then.
+    #[must_use]
+    pub fn successor_is_ready(&self) -> bool {
+        self.asked.is_ready
     }
 
     /// The process that asked, as the kernel says; none: it lives in another pid namespace.

@@ -32,12 +32,21 @@ impl Instance {
     /// # Errors
     /// [`Error::InTheWay`] for what is there and is not a file with this one name; [`Error::Io`].
     pub fn open_log_blocking(&self) -> Result<File, Error> {
+        let log = self.open_log_to_add_blocking()?;
+        let path = self.log_path()?;
+        platform::empty(&log).map_err(|source| Error::io("write to", &path, source))?;
+        Ok(log)
+    }
+
+    /// As [`Instance::open_log_blocking`], and leaves what is there: for one that gets ready beside the holder.
+    ///
+    /// # Errors
+    /// As [`Instance::open_log_blocking`].
+    pub fn open_log_to_add_blocking(&self) -> Result<File, Error> {
         let path = self.log_path()?;
         refuse_unless_plain(&path)?;
         let failed = |source| Error::io("write to", &path, source);
-        let log = platform::open_to_append(&path).map_err(failed)?;
-        platform::empty(&log).map_err(failed)?;
-        Ok(log)
+        platform::open_to_append(&path).map_err(failed)
     }
 
     /// The last bytes of the log, at most so many; nothing where it cannot be read. Blocks for one read.

@@ -26,7 +26,12 @@ pub struct NotifyPath {
     node: Option<FileId>,
     /// Who is believed, beside root: who may also speak to the holder.
     owner: u32,
+    /// Which of the instance's.
+    number: u32,
 }
+
+/// So many programs of one instance, one that is ready and others that still drain, say how they are at once.
+const MOST: u32 = 16;
 
 impl NotifyPath {
     /// Binds a socket for an instance that this process holds, in place of what a holder before it left there.
@@ -34,19 +39,41 @@ impl NotifyPath {
     /// # Errors
     /// [`Error::InTheWay`], [`Error::Io`], [`Error::Directory`].
     pub fn bind(instance: &Instance) -> Result<(Datagrams, Self), Error> {
+        Self::bind_number(instance, 1)
+    }
+
+    /// Binds one for a program that gets ready beside the holder's: the first at which nobody listens.
+    ///
+    /// # Errors
+    /// As [`NotifyPath::bind`].
+    pub fn bind_beside(instance: &Instance) -> Result<(Datagrams, Self), Error> {
         let place = instance.place()?;
-        let (path, owner) = (place.notify(), place.owner());
+        let is_free = |number: &u32| platform::for_gateway::nobody_hears_at(&place.notify(*number));
+        Self::bind_number(instance, (1..=MOST).find(is_free).unwrap_or(MOST))
+    }
+
+    /// Binds it anew, where it was.
+    ///
+    /// # Errors
+    /// As [`NotifyPath::bind`].
+    pub fn bind_again(&self, instance: &Instance) -> Result<(Datagrams, Self), Error> {
+        Self::bind_number(instance, self.number)
+    }
+
+    fn bind_number(instance: &Instance, number: u32) -> Result<(Datagrams, Self), Error> {
+        let place = instance.place()?;
+        let (path, owner) = (place.notify(number), place.owner());
         let bind = |at: &Path| platform::bind_datagrams(at, owner);
         if !platform::ENDPOINT_IS_A_FILE {
             let socket = bind(&path).map_err(|source| Error::io("listen at", &path, source))?;
-            return Ok((socket, Self { path, node: None, owner }));
+            return Ok((socket, Self { path, node: None, owner, number }));
         }
         if let Some(elsewhere) = path.parent().filter(|dir| *dir != place.dir) {
             place::make_safe(elsewhere)?;
         }
         let gone = || Error::io("listen at", &path, std::io::ErrorKind::NotFound.into());
         let (socket, node) = endpoint::put_in_place(&path, owner, bind)?.ok_or_else(gone)?;
-        Ok((socket, Self { path, node: Some(node), owner }))
+        Ok((socket, Self { path, node: Some(node), owner, number }))
     }
 
     /// What `NOTIFY_SOCKET` is for the child.

@@ -82,8 +82,11 @@ impl Place {
     }
 
     /// Where the holder's child says how it is; as [`Place::socket`].
-    pub(crate) fn notify(&self) -> PathBuf {
-        self.fitting(&self.dir.join(format!("{}.notify", self.name)), "notify")
+    ///
+    /// Of a program that gets ready beside the holder's it has another number, as long as that one listens.
+    pub(crate) fn notify(&self, number: u32) -> PathBuf {
+        let end = if number == 1 { "notify".to_owned() } else { format!("notify{number}") };
+        self.fitting(&self.dir.join(format!("{}.{end}", self.name)), &end)
     }
 
     #[allow(clippy::absurd_extreme_comparisons)] // no path is too long on Windows

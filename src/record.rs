@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::instance_id::InstanceId;
+use crate::offer::FailedTakeover;
 use crate::place::Place;
 use crate::starter::Starter;
 use crate::{
@@ -108,6 +109,9 @@ pub(crate) struct Record {
     /// How it ended, if it lived to write that.
     #[serde(default)]
     pub(crate) end: Option<End>,
+    /// The last takeovers that failed while it served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) failed_takeovers: Vec<FailedTakeover>,
 }
 
 /// Names a directory or a file whatever its path.

@@ -48,6 +48,7 @@ pub(crate) fn sample() -> Record {
         started_at_us: 1_795_482_123_456_000,
         ended_at_us: None,
         end: None,
+        failed_takeovers: Vec::new(),
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
             false => End::Released,
         });
         core.record.ended_at_us = Some(timestamp::of(std::time::SystemTime::now()));
+        core.record.failed_takeovers.clone_from(&held.failed.borrow());
         result = core
             .record
             .write(&held.place.record)
@@ -114,6 +115,7 @@ pub(crate) fn write_all(held: &Held, core: &mut Core) {
 
 /// Writes the record; a failure is a problem to be shown, and no reason not to hold. The tick tries again.
 pub(crate) fn write_record(held: &Held, core: &mut Core) {
+    core.record.failed_takeovers.clone_from(&held.failed.borrow());
     let written = core.record.write(&held.place.record);
     core.record_mark = written.as_ref().ok().copied().flatten();
     held.set_problem(Problem::Record, written.err().map(|error| error.to_string()));

@@ -271,7 +271,13 @@ fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ti
         }
     }
     while !visit.to_write().is_empty() {
-        match guest.write(visit.to_write())? {
+        let sockets = visit.to_pass();
+        let written = if sockets.is_empty() {
+            guest.write(visit.to_write())
+        } else {
+            guest.write_with(visit.to_write(), &sockets)
+        };
+        match written? {
             Some(count) => visit.wrote(count, held, Instant::now()),
             None => break,
         }

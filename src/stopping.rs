@@ -96,8 +96,13 @@ pub(crate) fn wish(reason: StopReason, if_idle: bool, grace: Option<Duration>) -
         if_idle,
         grace_ms,
         pid: std::process::id(),
-        command: crate::text::command(&std::env::args_os().collect::<Vec<_>>(), 200),
+        command: own_command(),
     })
+}
+
+/// The command line of this process, for people.
+pub(crate) fn own_command() -> String {
+    crate::text::command(&std::env::args_os().collect::<Vec<_>>(), 200)
 }
 
 impl Incumbent {

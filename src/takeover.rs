@@ -36,6 +36,7 @@ use crate::{
     incumbent::{PATIENCE, unexpected},
     instance::Instance,
     instance_id::InstanceId,
+    offer,
     pid_file::{self, Opened, PidFile, Which},
     platform::Listening,
     process::{LockOwner, ProcessHandle},
@@ -61,6 +62,8 @@ pub struct TakeoverOptions {
     pub force: bool,
     /// How long to wait for another who is claiming, and for a holder that does not answer; none: the claim timeout.
     pub wait: Option<Duration>,
+    /// Whether the program is going to be ready before it asks for the place ([`Instance::begin_takeover_blocking`]).
+    pub overlap: bool,
 }
 
 impl TakeoverOptions {
@@ -83,6 +86,14 @@ impl TakeoverOptions {
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
+        self
+    }
+
+    /// Gets ready beside the holder, which lets go of the instance first then, and drains after that: for a takeover in two
+    /// halves ([`Instance::begin_takeover_blocking`]). The holder must hand over ([`crate::Holder::offer`]).
+    #[must_use]
+    pub fn overlap(mut self, overlap: bool) -> Self {
+        self.overlap = overlap;
         self
     }
 }
@@ -143,20 +154,28 @@ impl Instance {
     ) -> Result<Claim, Error> {
         let mut contender = Contender::new(self, Goal::Takeover { force: options.force }, options.force)?;
         contender.deadline = deadline_in(options.wait.unwrap_or(self.timeout()));
-        contender.taking = Taking { options: options.clone(), show: Some(&mut show), ..Taking::default() };
-        contender.claim()
+        contender.taking = Taking { options: options.clone(), ..Taking::default() };
+        contender.claim(Shown(Some(&mut show)))
     }
 }
 
 /// What only a takeover has in hand.
 #[derive(Default)]
-pub(crate) struct Taking<'a> {
+pub(crate) struct Taking {
     options: TakeoverOptions,
-    show: Option<&'a mut dyn FnMut(&TakeoverStep)>,
     target: Target,
     asked: Option<AskedHolder>,
     /// Why the holder could not be asked, or does not go.
-    why_not: Option<Error>,
+    pub(crate) why_not: Option<Error>,
+    /// It was begun in two halves: the holder is asked what it hands over.
+    hands_over: bool,
+    /// What it has handed over, once.
+    pub(crate) received: offer::Received,
+    pub(crate) has_received: bool,
+    /// Who was asked on the present connection.
+    pub(crate) handed_by: Option<InstanceId>,
+    /// Two that replace each other in turn have been looked for.
+    is_peaceful: bool,
     /// The holder that was ended by force.
     pub(crate) killed: Option<InstanceId>,
 }
@@ -181,26 +200,42 @@ struct AskedHolder {
     ended: bool,
 }
 
-impl fmt::Debug for Taking<'_> {
+impl fmt::Debug for Taking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Taking").field("target", &self.target).finish_non_exhaustive()
     }
 }
 
-impl<'a> Taking<'a> {
-    /// Of a claim whose user wants to know what is in the way.
-    pub(crate) fn shown_to(show: &'a mut dyn FnMut(&TakeoverStep)) -> Self {
-        Self { show: Some(show), ..Self::default() }
-    }
+/// Who is shown what happens; perhaps nobody.
+pub(crate) struct Shown<'a>(pub(crate) Option<&'a mut dyn FnMut(&TakeoverStep)>);
 
+impl Shown<'_> {
     pub(crate) fn is_shown(&self) -> bool {
-        self.show.is_some()
+        self.0.is_some()
     }
 
     pub(crate) fn show(&mut self, step: &TakeoverStep) {
-        if let Some(show) = &mut self.show {
+        if let Some(show) = &mut self.0 {
             show(step);
         }
+    }
+}
+
+impl Taking {
+    /// Of a takeover in two halves.
+    pub(crate) fn begin(&mut self, options: &TakeoverOptions) {
+        self.options = options.clone();
+        self.hands_over = true;
+    }
+
+    /// Whether the holder is to be asked what it hands over: whether this one overlaps, and whether it insists.
+    pub(crate) fn handover(&self) -> Option<(bool, bool)> {
+        self.hands_over.then_some((self.options.overlap, self.options.force))
+    }
+
+    /// How long others in the way are waited for, if that was said.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.options.wait
     }
 
     /// Remembers who held when the takeover began.
@@ -229,28 +264,24 @@ impl<'a> Taking<'a> {
     }
 }
 
-impl Contender<'_> {
+impl Contender {
     /// Asks the holder that the last hail met. One that has refused is asked over its refusals if that is wanted.
-    pub(crate) fn ask_to_make_room(&mut self) -> Asked {
+    pub(crate) fn ask_to_make_room(&mut self, shown: &mut Shown<'_>) -> Asked {
+        let id = match self.judge_target(shown) {
+            Ok(id) => id,
+            Err(asked) => return asked,
+        };
+        // The first connection has broken: the holder has to learn on this one whose asking it is.
+        if self.taking.hands_over && self.taking.handed_by != Some(id) {
+            if let Err(asked) = self.ask_to_hand_over(shown) {
+                return asked;
+            }
+        }
+        self.taking.handed_by = None;
         let Some(answered) = self.last_hail.as_mut().and_then(|hail| hail.answer.take()) else {
             return Asked::Nothing;
         };
-        let id = InstanceId::from_bytes(answered.pong.instance_id);
-        match self.taking.target {
-            Target::Holder(target) if target == id => {}
-            Target::Unknown => self.taking.target = Target::Holder(id),
-            Target::Holder(_) | Target::Nobody => {
-                if let Some(hail) = self.last_hail.as_mut() {
-                    hail.answer = Some(answered); // it is the incumbent that this takeover has lost to
-                }
-                return Asked::Another;
-            }
-        }
         let mut connection = answered.connection;
-        if let Err(error) = self.keep_the_peace(&mut connection, id) {
-            self.taking.why_not = Some(error);
-            return Asked::Refused;
-        }
         let reason = if self.taking.options.force { StopReason::ReplaceAnyway } else { StopReason::Replace };
         let request = wish(reason, false, self.taking.options.grace);
         let stopping = match connection.ask(&request, "stop", PATIENCE) {
@@ -271,15 +302,44 @@ impl Contender<'_> {
             Listening::Ended | Listening::Unknown => (None, connection.peer().pid),
         };
         self.deadline = deadline_in(grace + OVERTIME);
-        self.taking.show(&TakeoverStep::Asked { pid, grace });
+        shown.show(&TakeoverStep::Asked { pid, grace });
         let since = Instant::now();
         self.taking.asked = Some(AskedHolder { connection, process, pid, since, ended: false });
         Asked::Acknowledged
     }
 
+    /// Whether the holder that the last hail met is the one to be replaced, and may be.
+    pub(crate) fn judge_target(&mut self, shown: &mut Shown<'_>) -> Result<InstanceId, Asked> {
+        let hail = self.last_hail.as_mut().ok_or(Asked::Nothing)?;
+        let answered = hail.answer.as_mut().ok_or(Asked::Nothing)?;
+        let id = InstanceId::from_bytes(answered.pong.instance_id);
+        match self.taking.target {
+            Target::Holder(target) if target == id => {}
+            Target::Unknown => self.taking.target = Target::Holder(id),
+            Target::Holder(_) | Target::Nobody => return Err(Asked::Another),
+        }
+        let Some(mut answered) = hail.answer.take() else { return Err(Asked::Nothing) };
+        let peace = self.keep_the_peace(&mut answered.connection, id, shown);
+        if let Some(hail) = self.last_hail.as_mut() {
+            hail.answer = Some(answered);
+        }
+        match peace {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.taking.why_not = Some(error);
+                Err(Asked::Refused)
+            }
+        }
+    }
+
     /// Leaves the holder alone for as long as that has to be when two replace each other in turn.
-    fn keep_the_peace(&mut self, connection: &mut Connection, holder: InstanceId) -> Result<(), Error> {
-        if self.taking.options.force {
+    fn keep_the_peace(
+        &mut self,
+        connection: &mut Connection,
+        holder: InstanceId,
+        shown: &mut Shown<'_>,
+    ) -> Result<(), Error> {
+        if self.taking.options.force || std::mem::replace(&mut self.taking.is_peaceful, true) {
             return Ok(());
         }
         let history = history::up_to(&self.place, holder);
@@ -288,7 +348,7 @@ impl Contender<'_> {
             Flapping::Slow(fight) => {
                 let until = deadline_in(fight.left);
                 self.deadline += fight.left;
-                self.taking.show(&TakeoverStep::Slowed(fight));
+                shown.show(&TakeoverStep::Slowed(fight));
                 // Until then, or until it ends by itself.
                 while let Ok(Received::Reply(_)) = connection.receive(Some(until), None) {}
                 Ok(())
@@ -298,7 +358,7 @@ impl Contender<'_> {
     }
 
     /// Waits until something happens: words, an end, or time to look at the path.
-    pub(crate) fn await_end(&mut self) -> Result<Awaited, Error> {
+    pub(crate) fn await_end(&mut self, shown: &mut Shown<'_>) -> Result<Awaited, Error> {
         if !self.file.as_ref().is_some_and(PidFile::is_at_its_path) {
             return Ok(Awaited::Moved);
         }
@@ -313,7 +373,7 @@ impl Contender<'_> {
                     // It may have been given more time: by itself, while it drains.
                     let left = Duration::from_millis(progress.remaining_ms.min(1 << 40));
                     self.deadline = self.deadline.max(deadline_in(left + OVERTIME));
-                    self.taking.show(&TakeoverStep::Stopping(Stopping::of(progress)));
+                    shown.show(&TakeoverStep::Stopping(Stopping::of(progress)));
                 }
                 Ok(Received::Reply(_)) => {}
                 Ok(Received::Nothing) => return Ok(Awaited::StillThere),
@@ -355,7 +415,7 @@ impl Contender<'_> {
     }
 
     /// Ends the owner of the instance lock, with the claim lock in hand.
-    pub(crate) fn force_holder(&mut self) -> Result<(), Error> {
+    pub(crate) fn force_holder(&mut self, shown: &mut Shown<'_>) -> Result<(), Error> {
         if let Some(file) = &self.file {
             file.unlock(Which::Instance);
         }
@@ -372,7 +432,7 @@ impl Contender<'_> {
         }
         let grace = self.taking.options.grace.unwrap_or(DEFAULT_GRACE);
         if pid.is_some() {
-            self.taking.show(&TakeoverStep::Forcing { pid, grace });
+            shown.show(&TakeoverStep::Forcing { pid, grace });
         }
         force::end_owner(&self.place.pid, Which::Instance, grace, KILL_WAIT).map(drop)
     }

@@ -10,14 +10,15 @@ use std::{
 };
 
 use incumbent_proto::{
-    Answer, DirId, FrameBuffer, Identity, MIN_VERSION, Outcome, Phase, Pong, Progress, ProgressPhase,
-    Refused, Reply, Request, Stop, Stopping, VERSION, Why,
+    Answer, DirId, FrameBuffer, Handover, Identity, MIN_VERSION, Outcome, Phase, Pong, Progress,
+    ProgressPhase, Refused, Reply, Request, Stop, Stopping, VERSION, Why, Withdrawn,
 };
 
 use crate::{
     answer::Ticket,
     held::{Answered, Held, Life, StopAsked, Successor},
-    platform::Peer,
+    offer::{Handing, Offer},
+    platform::{self, Passable, Peer},
 };
 
 /// For so long a connection may say nothing.
@@ -71,6 +72,10 @@ pub(crate) struct Visit {
     over: bool,
     /// It waits to take the holder's place.
     successor: Option<Successor>,
+    /// It is going to ask for it, and knows what is handed over.
+    handing: Option<Handing>,
+    /// What goes with the byte at this place of what is to be written.
+    passing: Option<(usize, Arc<Offer>, Vec<usize>)>,
 }
 
 impl Visit {
@@ -85,6 +90,8 @@ impl Visit {
             last_word: now,
             over: false,
             successor: None,
+            handing: None,
+            passing: None,
         }
     }
 
@@ -99,7 +106,7 @@ impl Visit {
     pub(crate) fn go_on(&mut self, held: &Arc<Held>, tickets: &mut Ticket) {
         self.unfinished = true;
         for _ in 0..AT_ONCE {
-            if self.doing != Doing::Listening || self.over {
+            if self.doing != Doing::Listening || self.over || self.passing.is_some() {
                 return;
             }
             let request = match self.heard.next_frame() {
@@ -160,14 +167,44 @@ impl Visit {
             }
             Request::Stop(stop) => self.stop(stop, held),
             Request::Send(send) => self.hand_over(send, held, tickets),
+            Request::Handover(handover) => self.hand_on(&handover, held),
+            Request::Withdraw(withdraw) => {
+                if let Some(handing) = self.handing.take() {
+                    handing.fails(&withdraw.why);
+                }
+                self.say(&Reply::Withdrawn(Withdrawn {}));
+            }
         }
+    }
+
+    /// Passes on what the program offers, to who is going to take its place.
+    fn hand_on(&mut self, asked: &Handover, held: &Arc<Held>) {
+        if let Some(why) = held.refuses(asked.reason, self.peer.pid) {
+            return self.refuse(Why::Other, &why);
+        }
+        let offer = held.face().offer.clone();
+        let Some(offer) = offer.filter(|_| platform::PASSES_SOCKETS) else {
+            return self.refuse(Why::Other, "it hands nothing over");
+        };
+        if self.handing.is_none() {
+            self.handing = Handing::begin(held, self.peer.pid, asked);
+        }
+        if self.handing.is_none() {
+            return self.refuse(Why::TooBusy, "another is taking over");
+        }
+        let (words, which) = offer.say();
+        let at = self.said.len();
+        self.say(&Reply::Offered(words));
+        // A second one may not be asked for before the first was read.
+        self.passing = (!which.is_empty()).then_some((at, offer, which));
     }
 
     /// Passes the wish to the program, and says how long it has.
     fn stop(&mut self, stop: Stop, held: &Arc<Held>) {
         let grace = (stop.grace_ms != Stop::HOLDERS_GRACE).then(|| Duration::from_millis(stop.grace_ms));
         let (reason, pid, command) = (stop.reason, self.peer.pid, stop.command);
-        let asked = StopAsked { reason, grace, at: Instant::now(), pid, command };
+        let is_ready = reason.is_replace() && self.handing.as_ref().is_some_and(|handing| handing.overlap);
+        let asked = StopAsked { reason, grace, at: Instant::now(), pid, command, is_ready };
         // Before the program learns of it, which may be gone the next moment.
         self.successor = reason.is_replace().then(|| Successor::of(held));
         let busy = *held.busy.borrow();
@@ -179,6 +216,9 @@ impl Visit {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.say(&Reply::Stopping(Stopping { outcome, grace_ms, busy, note }));
         if outcome == Outcome::Acknowledged {
+            if let Some(handing) = self.handing.take() {
+                handing.succeeds();
+            }
             self.doing = Doing::Stopping;
             self.say(&Reply::Progress(progress(held)));
         } else {
@@ -241,14 +281,30 @@ impl Visit {
         }
     }
 
-    /// What is to be written.
+    /// What is to be written; up to what sockets go with.
     pub(crate) fn to_write(&self) -> &[u8] {
-        &self.said
+        match &self.passing {
+            Some((at, ..)) if *at > 0 => &self.said[..*at],
+            _ => &self.said,
+        }
+    }
+
+    /// The sockets that go with the first byte of that.
+    pub(crate) fn to_pass(&self) -> Vec<&Passable> {
+        match &self.passing {
+            Some((0, offer, which)) => which.iter().map(|at| &offer.listeners[*at].socket).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// So much of it was written.
     pub(crate) fn wrote(&mut self, count: usize, held: &Held, now: Instant) {
         self.said.drain(..count);
+        self.passing = self
+            .passing
+            .take()
+            .filter(|(at, ..)| *at > 0)
+            .map(|(at, offer, which)| (at - count, offer, which));
         self.last_word = now;
         if self.said.is_empty() {
             self.said.shrink_to(FEW_BYTES);
@@ -273,6 +329,7 @@ impl Visit {
         match self.doing {
             Doing::AwaitingAnswer(_) | Doing::Stopping => Need::Owed,
             _ if !self.said.is_empty() => Need::Unread,
+            _ if self.handing.is_some() => Need::Owed,
             Doing::Watching => Need::Watching,
             Doing::Listening if self.unfinished => Need::Owed,
             Doing::Listening => Need::Idle,
@@ -303,6 +360,7 @@ impl Visit {
         match self.doing {
             _ if !self.said.is_empty() => Some(self.last_word + STALLED),
             Doing::Listening if self.heard.is_mid_frame() => Some(self.last_word + STALLED),
+            Doing::Listening if self.handing.is_some() => None,
             Doing::Listening => Some(self.last_word + SILENCE),
             Doing::AwaitingAnswer(_) | Doing::Watching | Doing::Stopping => None,
         }

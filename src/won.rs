@@ -72,6 +72,7 @@ impl Held {
             started_at_us,
             ended_at_us: None,
             end: None,
+            failed_takeovers: Vec::new(),
         };
         Self {
             place: place.clone(),
@@ -99,6 +100,8 @@ impl Held {
             supervisor: platform::supervisor(),
             successors: AtomicUsize::new(0),
             mending: AtomicBool::new(false),
+            handing: AtomicBool::new(false),
+            failed: watch::Sender::new(Vec::new()),
         }
     }
 

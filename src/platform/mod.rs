@@ -28,8 +28,6 @@ pub(crate) use per_process::PerProcess;
 mod unix;
 #[cfg(unix)]
 pub(crate) use unix::flock as kept;
-#[cfg(unix)]
-pub use unix::for_gateway;
 #[cfg(all(test, unix))]
 pub(crate) use unix::testing;
 #[cfg(unix)]
@@ -46,6 +44,7 @@ pub(crate) use unix::{
     most_descriptors,
     owned::Owned,
     parent,
+    passing::{PASSES_SOCKETS, Passable, listens},
     plain_files::{create_private, empty, kind_of, open_to_append, open_to_look, replace_file},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
     session,
@@ -59,12 +58,14 @@ pub(crate) use unix::{
         writable_words,
     },
 };
+#[cfg(unix)]
+pub use unix::{for_gateway, passing::Socket};
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    listeners, process,
+    listeners, ports, process,
     system::{
         boot_id, boot_time, default_state_dir, file_system, is_nobody_here, machine_id, pid_namespace,
         runtime_dir, self_usage, supervisor,
@@ -84,8 +85,6 @@ pub(crate) use bsd::{
 
 #[cfg(windows)]
 mod windows;
-#[cfg(windows)]
-pub use windows::for_gateway;
 #[cfg(all(test, windows))]
 pub(crate) use windows::testing;
 #[cfg(windows)]
@@ -99,6 +98,7 @@ pub(crate) use windows::{
     kept,
     locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock},
     owned::Owned,
+    passing::{PASSES_SOCKETS, Passable, listens},
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
         TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listeners_user, means_nobody,
@@ -118,3 +118,5 @@ pub(crate) use windows::{
         writable_words,
     },
 };
+#[cfg(windows)]
+pub use windows::{for_gateway, passing::Socket};

@@ -12,8 +12,10 @@ pub mod for_gateway;
 pub mod hints;
 #[cfg(feature = "cli")]
 pub(crate) mod inbox;
+pub(crate) mod listening;
 pub(crate) mod locks;
 pub(crate) mod owned;
+pub(crate) mod passing;
 pub(crate) mod plain_files;
 pub(crate) mod served;
 #[cfg(feature = "cli")]

@@ -30,7 +30,10 @@ pub(crate) fn run_again(which: &Which, option: &str) -> String {
 /// Whether the command line that was typed wants to replace the one that runs.
 pub(crate) fn wants_to_replace() -> bool {
     let options = after_run(std::env::args_os().skip(1), "");
-    options.iter().take_while(|word| *word != "--").any(|word| word == "--replace")
+    options
+        .iter()
+        .take_while(|word| *word != "--")
+        .any(|word| word.to_string_lossy().starts_with("--replace"))
 }
 
 /// What stands behind `run` on a command line that says it, without what another option makes pointless: itself, and

@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use incumbent::platform_for_gateway as platform;
 
 use crate::{
+    addresses::{self, Listen},
     durations::{duration, interval},
+    probe,
     starts::{self, Limit},
 };
 
@@ -61,9 +63,22 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // each is an option of its own
 pub(crate) struct Run {
-    /// Ask the one that runs to stop, wait until it has, and take its place
-    #[arg(long)]
-    pub(crate) replace: bool,
+    /// Ask the one that runs to stop, wait until it has, and take its place; `overlap`: start PROGRAM beside it first, and
+    /// replace it only when PROGRAM is ready (READY=1, or --ready-after, or --ready-probe)
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "exclusive")]
+    pub(crate) replace: Option<Replace>,
+    #[arg(long, value_name = "[NAME=]ADDR", requires = "program", value_parser = addresses::listen)]
+    #[arg(help = addresses::HELP)]
+    pub(crate) listen: Vec<Listen>,
+    /// With --replace=overlap: PROGRAM is ready when it has run for so long
+    #[arg(long, value_name = "DUR", requires = "replace", value_parser = duration)]
+    pub(crate) ready_after: Option<Duration>,
+    /// With --replace=overlap: PROGRAM is ready when a GET of this `http://` address is answered with 2xx or 3xx
+    #[arg(long, value_name = "URL", requires = "replace", value_parser = probe::address)]
+    pub(crate) ready_probe: Option<probe::Address>,
+    /// With --replace=overlap: PROGRAM is ended if it is not ready by then, and the one that runs goes on
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = interval)]
+    pub(crate) ready_timeout: Duration,
     /// Wait until the instance is free, at most DUR (`30s`, `5m`, `1h30m`) [default: for ever]; with --replace that is how
     /// long others in the way are waited for, and the one that is replaced has its grace beyond it
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
@@ -106,14 +121,65 @@ pub(crate) struct Run {
     pub(crate) program: Vec<OsString>,
 }
 
+/// So many sockets pass from one to the next.
+const MOST_SOCKETS: usize = 64;
+
 /// What PROGRAM has to stop, unless the user says.
 const GRACE: Duration = Duration::from_secs(30);
 
 impl Run {
+    /// Whether PROGRAM is to be ready before the one that runs is replaced.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.replace == Some(Replace::Overlap)
+    }
+
+    /// Whether PROGRAM says by itself when it is ready.
+    pub(crate) fn waits_for_ready(&self) -> bool {
+        self.notify || self.overlaps()
+    }
+
+    /// What does not go together, where clap cannot know it; none: all does.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let has = |is: bool, option: &'static str| is.then_some(option);
+        let needs_overlap = has(self.ready_after.is_some(), "--ready-after")
+            .or_else(|| has(self.ready_probe.is_some(), "--ready-probe"))
+            .filter(|_| !self.overlaps());
+        if let Some(option) = needs_overlap {
+            return Some(format!("{option} is for --replace=overlap"));
+        }
+        if self.overlaps() && self.program.is_empty() {
+            return Some(
+                "--replace=overlap is for a PROGRAM, which gets ready beside the one that runs".to_owned(),
+            );
+        }
+        let mut addresses: Vec<String> = self.listen.iter().map(Listen::address).collect();
+        addresses.sort();
+        for (one, next) in addresses.iter().zip(addresses.iter().skip(1)) {
+            if one == next && !one.ends_with(":0") {
+                return Some(format!("--listen has {} twice", incumbent::text::shown(one)));
+            }
+        }
+        if self.listen.len() > MOST_SOCKETS {
+            return Some(format!("at most {MOST_SOCKETS} sockets can be handed over"));
+        }
+        if !platform::GIVES_SOCKETS && (self.overlaps() || !self.listen.is_empty()) {
+            return Some("--listen and --replace=overlap are not there on this system yet".to_owned());
+        }
+        None
+    }
+
     /// What PROGRAM has to stop.
     pub(crate) fn grace(&self) -> Duration {
         self.grace.unwrap_or(GRACE)
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Replace {
+    /// Stop it, and start PROGRAM then
+    Exclusive,
+    /// Start PROGRAM beside it, and stop it when PROGRAM is ready
+    Overlap,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

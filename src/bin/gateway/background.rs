@@ -70,12 +70,27 @@ pub(crate) fn outlives_its_caller() {
 /// # Errors
 /// The log cannot be opened: what stands in its place is left alone.
 pub(crate) fn won(instance: &Instance) -> Result<(), Error> {
+    lead_into_log(instance, Instance::open_log_blocking)
+}
+
+/// As [`won`], for one whose PROGRAM gets ready beside the one that runs: that one's words stay in the log.
+///
+/// # Errors
+/// As [`won`].
+pub(crate) fn beside(instance: &Instance) -> Result<(), Error> {
+    lead_into_log(instance, Instance::open_log_to_add_blocking)
+}
+
+fn lead_into_log(
+    instance: &Instance,
+    open: impl FnOnce(&Instance) -> Result<std::fs::File, Error>,
+) -> Result<(), Error> {
     if caller().is_none() {
         return Ok(());
     }
     let (stdout, stderr) = detached::goes_to_log();
     if stdout || stderr {
-        let log = instance.open_log_blocking()?;
+        let log = open(instance)?;
         let led = (if stdout { detached::lead_stdout_into(&log) } else { Ok(()) })
             .and_then(|()| if stderr { detached::lead_stderr_into(&log) } else { Ok(()) });
         let path = instance.log_path()?;

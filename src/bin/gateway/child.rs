@@ -20,11 +20,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incumbent::{Instance, Message, Messages, Stop, platform_for_gateway as platform, text};
+use incumbent::{FailedTakeover, Instance, Message, Messages, Stop, platform_for_gateway as platform, text};
 use tokio::time::{sleep_until, timeout};
 
 use crate::{
     args::Run,
+    beside::{self, Beside, Step},
     exit,
     family::{self, Family},
     holders::Holders,
@@ -33,10 +34,22 @@ use crate::{
     predecessor,
     program::{self, How},
     signals::{Caught, Ends, Meaning, Signals, meaning},
+    sockets::Sockets,
     times::rounded,
     told::{Heard, Told},
     words::say_error,
 };
+
+mod place;
+
+/// What PROGRAM is to listen at, and whether it gets ready first.
+#[derive(Default)]
+pub(crate) struct Listens {
+    /// Received or bound already.
+    pub(crate) sockets: Option<Sockets>,
+    /// It gets ready beside the one that runs.
+    pub(crate) beside: Option<Box<Beside>>,
+}
 
 /// What a program that is not the holder's any more has to stop: every moment of it is beside its successor.
 const GRACE_OF_THE_DEPOSED: Duration = Duration::from_secs(2);
@@ -71,6 +84,12 @@ enum Phase {
 enum Event {
     Signal(Caught),
     Asked(Stop),
+    /// One who takes over has got ready beside it.
+    PassOn,
+    /// One who wanted to take over has not.
+    TakeoverFailed(FailedTakeover),
+    /// Something has come of getting ready beside the one that runs.
+    Beside(Step),
     Deposed,
     GraceOver,
     /// A child of this process has ended: PROGRAM, or an orphan of its.
@@ -88,22 +107,48 @@ pub(crate) async fn run(
     args: &Run,
     mut told: Told<'_>,
     inbox: Option<Messages>,
+    listens: Listens,
 ) -> u8 {
-    let locks = match predecessor::gone(holders, signals, args).await {
+    let Listens { sockets, mut beside } = listens;
+    if let (Some(sockets), None) = (&sockets, &beside) {
+        sockets.offer(holders); // whoever takes over soon need not wait for it
+    }
+    let locks = match &beside {
+        None => predecessor::gone(holders, signals, args).await,
+        Some(beside) => beside.child_locks().map_err(|error| {
+            say_error(&error.to_string());
+            exit::of(&error)
+        }),
+    };
+    let locks = match locks {
         Ok(locks) => locks,
         Err(code) => return code,
     };
+    // What the last one left behind is gone, and listens no more.
+    let sockets = match sockets.map_or_else(|| Sockets::of(&args.listen, Vec::new()), Ok) {
+        Ok(sockets) => sockets,
+        Err(why) => return why.say(),
+    };
+    sockets.offer(holders);
+    if beside.is_some() {
+        told.gets_ready_beside();
+    }
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
     signals.watch_suspensions(how.own_group);
     let strangers = Family::before_the_start();
     let started = Ends::take().and_then(|ends| {
-        let child = program::start(instance, &args.program, how, &locks, &told)?;
+        let child = program::start(instance, &args.program, how, &locks, &told, &sockets)?;
         ends.of(&child)?;
         Ok((ends, child))
     });
     let (ends, mut child) = match started {
         Ok(started) => started,
-        Err(error) => return program::cannot_start(&args.program[0], &error),
+        Err(error) => {
+            if let Some(beside) = &mut beside {
+                beside.withdraw(&format!("its PROGRAM cannot be started: {}", text::system_words(&error)));
+            }
+            return program::cannot_start(&args.program[0], &error);
+        }
     };
     drop(locks); // the child and what it starts have them now
     let printer = child.stdin.take().map(Printer::on).transpose().unwrap_or_else(|error| {
@@ -112,12 +157,21 @@ pub(crate) async fn run(
     });
     holders.set_child(Some((child.id(), &args.program)));
     told.started(child.id());
+    if let Some(beside) = &mut beside {
+        beside.started();
+    }
     let supervisor = Supervisor {
         holders,
         family: Family::new(child.id(), how.own_group, strangers),
         ends,
-        messages: inbox.zip(printer),
+        messages: inbox,
+        printer,
         told,
+        instance,
+        sockets,
+        has_taken: beside.is_none(),
+        was_signalled: false,
+        beside,
         args,
         phase: Phase::Running,
         asked: None,
@@ -134,8 +188,18 @@ struct Supervisor<'a> {
     holders: &'a Holders,
     family: Family,
     ends: Ends,
-    messages: Option<(Messages, Printer)>,
+    messages: Option<Messages>,
+    printer: Option<Printer>,
     told: Told<'a>,
+    instance: &'a Instance,
+    /// Copies of what PROGRAM listens at, for whoever takes over.
+    sockets: Sockets,
+    /// While PROGRAM gets ready beside the one that runs.
+    beside: Option<Box<Beside>>,
+    /// It holds, or did.
+    has_taken: bool,
+    /// A signal asked it to stop.
+    was_signalled: bool,
     args: &'a Run,
     phase: Phase,
     /// The last wish to stop that was passed on.
@@ -148,6 +212,12 @@ struct Supervisor<'a> {
 
 impl Supervisor<'_> {
     async fn supervise(mut self, signals: &mut Signals) -> u8 {
+        let code = self.until_its_end(signals).await;
+        // Stopped by a signal is what was wanted; whatever else it was, the one that runs was not replaced.
+        if self.has_taken || self.was_signalled { code } else { beside::NOT_TAKEN }
+    }
+
+    async fn until_its_end(&mut self, signals: &mut Signals) -> u8 {
         loop {
             let event = self.next_event(signals).await;
             tracing::debug!(?event, phase = ?self.phase);
@@ -155,7 +225,17 @@ impl Supervisor<'_> {
             if !matches!(event, Event::ChildEnded) || self.family.end().is_none() {
                 self.act_upon(heard);
             }
+            self.get_on_beside();
             self.phase = match (event, self.phase) {
+                (Event::Beside(step), phase) => self.stepped(step, phase),
+                (Event::PassOn, phase) => {
+                    self.pass_on();
+                    phase
+                }
+                (Event::TakeoverFailed(failed), phase) => {
+                    place::say_failed(&failed);
+                    phase
+                }
                 (Event::ChildEnded, Phase::Clearing { code, killed, .. }) if self.cleared(killed) => {
                     return code;
                 }
@@ -168,6 +248,7 @@ impl Supervisor<'_> {
                         phase
                     }
                     Some(status) => {
+                        self.ended_beside(status).await;
                         let code = self.code(status, phase, signals).await;
                         match self.clear(code, phase) {
                             Some(phase) => phase,
@@ -176,7 +257,7 @@ impl Supervisor<'_> {
                     }
                 },
                 (Event::Message(message), phase) => {
-                    if let Some((_, printer)) = &self.messages {
+                    if let Some(printer) = &self.printer {
                         printer.print(message);
                     }
                     phase
@@ -231,16 +312,27 @@ impl Supervisor<'_> {
             }
         };
         let message = async {
-            match &mut self.messages {
-                Some((messages, _)) => messages.next().await,
-                None => None,
+            match (&mut self.messages, &self.printer) {
+                (Some(messages), Some(_)) => messages.next().await,
+                _ => None,
             }
         };
+        let beside = async {
+            match &mut self.beside {
+                Some(beside) => beside.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let passed_on = holders.were_passed_on();
         tokio::select! {
             biased;
             caught = signals.next() => Event::Signal(caught),
+            // First of all it lets go: each moment is one in which nobody answers.
+            () = holders.successor_is_ready(), if !passed_on => Event::PassOn,
             stop = wish, if !deposed => Event::Asked(stop),
             () = holders.deposed(), if !deposed => Event::Deposed,
+            step = beside => Event::Beside(step),
+            failed = holders.takeover_failed() => Event::TakeoverFailed(failed),
             () = self.ends.next() => Event::ChildEnded,
             () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
             Some(message) = message => Event::Message(message),
@@ -319,6 +411,7 @@ impl Supervisor<'_> {
 
     /// Passes a signal on that asks to stop, unless the terminal has sent it to the child too.
     fn stop(&mut self, caught: Caught, phase: Phase) -> Phase {
+        self.was_signalled = true;
         self.holders.draining();
         self.interrupts += u32::from(caught.from_terminal);
         if self.interrupts > 1 {

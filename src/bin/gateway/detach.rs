@@ -73,7 +73,7 @@ fn started(
 ) -> Result<String, Error> {
     let took = text::duration(began.elapsed());
     // Of a program that says nothing it is only known that it has been started.
-    let ready = if args.program.is_empty() || args.notify { "ready" } else { "running" };
+    let ready = if args.program.is_empty() || args.waits_for_ready() { "ready" } else { "running" };
     let output = if has_log {
         format!("; output in {}", text::shown_path(&instance.log_path()?))
     } else {

@@ -59,6 +59,13 @@ fn table(entries: &[Entry]) -> String {
         line.push_str(&row[6]);
         text.push_str(&if number == 0 { paint.label(&line) } else { line });
         text.push('\n');
+        for failed in number.checked_sub(1).map_or(&[][..], |at| &entries[at].failed_takeovers) {
+            let who = failed
+                .pid
+                .map_or_else(|| "a process in another pid namespace".into(), |pid| format!("pid {pid}"));
+            let (at, why) = (times::local_us(failed.at_us), text::shown(&failed.why));
+            let _ = writeln!(text, "  {at}: {who} did not take over: {why}");
+        }
     }
     text
 }

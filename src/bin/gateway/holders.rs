@@ -4,6 +4,7 @@
 //! of their names, so that of two that want the same ones together, one gets them all. Proven by `tests/also.rs`.
 
 use std::{
+    cell::{Cell, OnceCell},
     ffi::OsString,
     future::{Future, poll_fn},
     pin::Pin,
@@ -11,14 +12,17 @@ use std::{
     time::Duration,
 };
 
-use incumbent::{Claim, Error, Holder, Incumbent, Instance, Messages, Stop};
+use incumbent::{Claim, Error, FailedTakeover, Holder, Incumbent, Instance, Messages, Stop};
 
 use crate::args::Which;
 
 /// The holders of one `run`; never none. The first is that of the instance that it was given.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Holders {
-    holders: Vec<Holder>,
+    /// Nothing yet, while a PROGRAM gets ready beside the one that runs.
+    holders: OnceCell<Vec<Holder>>,
+    /// They were passed on; whether nobody was there any more to take them.
+    passed_on: Cell<Option<bool>>,
 }
 
 /// What is in the way of holding them all.
@@ -60,27 +64,40 @@ pub(crate) fn claim_all(
             Err(error) => return Err(in_the_way(which, Err(error))),
         }
     }
-    Ok(Holders { holders })
+    Ok(Holders::of(holders))
 }
 
-fn in_the_way(which: &Which, why: Result<Incumbent, Error>) -> Box<InTheWay> {
+pub(crate) fn in_the_way(which: &Which, why: Result<Incumbent, Error>) -> Box<InTheWay> {
     Box::new(InTheWay { which: which.clone(), why })
 }
 
 impl Holders {
     /// That of the instance that was given.
     pub(crate) fn first(&self) -> &Holder {
-        &self.holders[0]
+        &self.all()[0]
+    }
+
+    pub(crate) fn of(holders: Vec<Holder>) -> Self {
+        Self { holders: OnceCell::from(holders), passed_on: Cell::new(None) }
+    }
+
+    /// From now on it holds these.
+    pub(crate) fn fill(&self, holders: Vec<Holder>) {
+        let _ = self.holders.set(holders);
+    }
+
+    fn all(&self) -> &[Holder] {
+        self.holders.get().map_or(&[], Vec::as_slice)
     }
 
     /// Those of `--also`.
     pub(crate) fn others(&self) -> impl Iterator<Item = &Holder> {
-        self.holders.iter().skip(1)
+        self.all().iter().skip(1)
     }
 
     /// Each of them.
     pub(crate) fn each(&self) -> impl Iterator<Item = &Holder> {
-        self.holders.iter()
+        self.all().iter()
     }
 
     pub(crate) fn ready(&self, note: &str) {
@@ -138,6 +155,26 @@ impl Holders {
         first_of(self.each().map(|holder| holder.stop_hastened(stop))).await
     }
 
+    /// Waits until one who takes over has got ready beside this one.
+    pub(crate) async fn successor_is_ready(&self) {
+        first_of(self.each().map(Holder::successor_is_ready)).await;
+    }
+
+    /// Waits until a takeover fails.
+    pub(crate) async fn takeover_failed(&self) -> FailedTakeover {
+        first_of(self.each().map(Holder::takeover_failed)).await
+    }
+
+    /// Lets go of all of them for one who is ready, and goes on without; the first error.
+    pub(crate) fn pass_on(&self) -> Result<(), Error> {
+        self.passed_on.set(Some(!self.each().any(Holder::has_successor)));
+        self.each().map(Holder::pass_on_blocking).fold(Ok(()), Result::and)
+    }
+
+    pub(crate) fn were_passed_on(&self) -> bool {
+        self.passed_on.get().is_some()
+    }
+
     /// Waits until another process holds one of them.
     pub(crate) async fn deposed(&self) {
         first_of(self.each().map(Holder::deposed)).await;
@@ -145,6 +182,9 @@ impl Holders {
 
     /// Whether one was asked to make room, and nobody is there to take it.
     pub(crate) fn were_left_alone(&self) -> bool {
+        if let Some(alone) = self.passed_on.get() {
+            return alone;
+        }
         let replaced = |holder: &&Holder| holder.stop().is_some_and(|stop| stop.is_replace());
         let mut replaced = self.each().filter(replaced).peekable();
         replaced.peek().is_some() && !replaced.any(Holder::has_successor)
@@ -159,7 +199,12 @@ impl Holders {
 
     /// Lets go of all of them; the first error.
     pub(crate) fn release(self) -> Result<(), Error> {
-        self.holders.into_iter().map(Holder::release_blocking).fold(Ok(()), Result::and)
+        self.holders
+            .into_inner()
+            .into_iter()
+            .flatten()
+            .map(Holder::release_blocking)
+            .fold(Ok(()), Result::and)
     }
 }
 

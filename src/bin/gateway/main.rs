@@ -5,11 +5,13 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks on its standard streams")]
 
+mod addresses;
 mod again;
 mod all;
 mod args;
 mod background;
 mod base64;
+mod beside;
 mod child;
 mod completions;
 mod detach;
@@ -29,6 +31,7 @@ mod notify;
 mod output;
 mod ping;
 mod predecessor;
+mod probe;
 mod program;
 mod queue;
 mod reach;
@@ -36,6 +39,7 @@ mod run;
 mod said;
 mod send;
 mod signals;
+mod sockets;
 mod spinner;
 mod starts;
 mod status;

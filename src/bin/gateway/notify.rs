@@ -8,7 +8,10 @@
 
 use std::{future::poll_fn, io::ErrorKind, path::Path, task::Poll};
 
-use incumbent::{Error, Instance, NotifyPath, platform_for_gateway::Inbox};
+use incumbent::{
+    Error, Instance, NotifyPath,
+    platform_for_gateway::{Datagrams, Inbox},
+};
 
 use crate::{
     args::Run,
@@ -33,14 +36,20 @@ pub(crate) struct Notify {
     instance: Instance,
     /// The first one and, if the path was put back, the newest.
     sockets: Vec<Socket>,
+    /// The path is another's now, as soon as he wants it.
+    is_passed_on: bool,
 }
 
 impl Notify {
     /// Binds it, within a runtime. Where that cannot be, a child that need not say anything does without, and that is said.
     pub(crate) fn for_child(instance: &Instance, args: &Run) -> Result<Option<Self>, Error> {
-        match Socket::bind(instance) {
-            Ok(socket) => Ok(Some(Self { instance: instance.clone(), sockets: vec![socket] })),
-            Err(error) if args.notify || args.watchdog.is_some() => Err(error),
+        let bound =
+            if args.overlaps() { NotifyPath::bind_beside(instance) } else { NotifyPath::bind(instance) };
+        match bound.and_then(Socket::of) {
+            Ok(socket) => {
+                Ok(Some(Self { instance: instance.clone(), sockets: vec![socket], is_passed_on: false }))
+            }
+            Err(error) if args.waits_for_ready() || args.watchdog.is_some() => Err(error),
             Err(error) => {
                 complain(&format!("warning: PROGRAM cannot say how it is (NOTIFY_SOCKET): {error}"));
                 Ok(None)
@@ -109,12 +118,17 @@ impl Notify {
         }
     }
 
+    /// The path is left to whoever comes; what the child says is heard as long as it leads here.
+    pub(crate) fn pass_on(&mut self) {
+        self.is_passed_on = true;
+    }
+
     /// Tells whether the path leads here, and puts it back if not: what was said meanwhile was heard by nobody.
     pub(crate) fn mend(&mut self) -> bool {
-        if self.newest().is_in_place() {
+        if self.is_passed_on || self.newest().is_in_place() {
             return true;
         }
-        match Socket::bind(&self.instance) {
+        match self.newest().bind_again(&self.instance).and_then(Socket::of) {
             Ok(socket) => {
                 tracing::warn!(path = %self.path().display(), "the child's way to say how it is was put back");
                 self.sockets.truncate(1);
@@ -127,8 +141,7 @@ impl Notify {
 }
 
 impl Socket {
-    fn bind(instance: &Instance) -> Result<Self, Error> {
-        let (socket, at) = NotifyPath::bind(instance)?;
+    fn of((socket, at): (Datagrams, NotifyPath)) -> Result<Self, Error> {
         match Inbox::new(socket) {
             Ok(inbox) => Ok(Self { inbox, at }),
             Err(source) => Err(Error::Io { doing: "listen at", path: at.path().to_owned(), source }),

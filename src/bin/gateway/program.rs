@@ -16,7 +16,7 @@ use std::{
 
 use incumbent::{ChildLock, Instance, platform_for_gateway as platform, text};
 
-use crate::{background, exit, told::Told, words::say_error};
+use crate::{background, exit, sockets::Sockets, told::Told, words::say_error};
 
 /// How it is started.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,7 @@ pub(crate) fn start(
     how: How,
     locks: &[ChildLock],
     told: &Told<'_>,
+    sockets: &Sockets,
 ) -> io::Result<Child> {
     let mut command = Command::new(&program[0]);
     command.args(&program[1..]).env("GATEWAY_NAME", instance.name());
@@ -52,7 +53,10 @@ pub(crate) fn start(
         command.stdin(Stdio::piped());
     }
     platform::die_with_parent(&mut command);
-    ChildLock::spawn(locks, &mut command)
+    if sockets.is_empty() {
+        return ChildLock::spawn(locks, &mut command);
+    }
+    ChildLock::spawn_with(locks, &mut command, |command| platform::give_sockets(command, &sockets.given()))
 }
 
 /// Whether a service manager has set this variable for `gateway` itself: sockets, readiness and watchdog of `sd_notify(3)`,

@@ -14,7 +14,10 @@ use incumbent::{Claim, Error, Incumbent, Instance, State, text};
 
 use crate::{
     args::{IfRunning, Run, Which},
-    background, child, detach, exit,
+    background,
+    beside::{self, Claimed, Failed},
+    child::{self, Listens},
+    detach, exit,
     holders::{self, Holders, InTheWay},
     manager::Manager,
     messages::{self, Printer},
@@ -25,7 +28,7 @@ use crate::{
     signals::{self, Signals},
     starts, takeover,
     told::Told,
-    words,
+    words::{self, say_error},
 };
 
 /// What PROGRAM's end may take beyond its grace, when it was killed, before the answering thread ends all of it.
@@ -36,6 +39,10 @@ const OVERTIME: Duration = Duration::from_secs(1);
 pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
     let instances = holders::together(which, &args.also)?;
     let instance = crate::instance(which)?;
+    if let Some(why) = args.contradiction() {
+        say_error(&why);
+        return Ok(exit::USAGE);
+    }
     if args.detach && !background::join(&instance)? {
         return detach::start(&instance, &args);
     }
@@ -45,22 +52,28 @@ pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
             return Ok(code);
         }
         let timeout = patience.as_ref().map(Patience::claim_timeout);
-        let claimed = holders::claim_all(which, &instances, |instance| match timeout {
-            Some(timeout) => claim(&instance.clone().claim_timeout(timeout), &args, false),
-            None => claim(instance, &args, true),
-        });
+        let claimed = if beside::is_wanted(&args) {
+            beside::claim(which, &instances, &args, timeout)
+        } else {
+            let claimed = holders::claim_all(which, &instances, |instance| match timeout {
+                Some(timeout) => claim(&instance.clone().claim_timeout(timeout), &args, false),
+                None => claim(instance, &args, true),
+            });
+            claimed.map(|holders| Claimed::Held(holders, None)).map_err(Failed::InTheWay)
+        };
         let InTheWay { which, why } = match claimed {
-            Ok(holders) => {
+            Ok(claimed) => {
                 drop(patience); // and what it shows
-                return hold(&instance, holders, &args);
+                return hold(&instance, claimed, &args);
             }
-            Err(in_the_way) => *in_the_way,
+            Err(Failed::Said(code)) => return Ok(code),
+            Err(Failed::InTheWay(in_the_way)) => *in_the_way,
         };
         match (why, &mut patience) {
             (Ok(incumbent), _) if args.if_running != IfRunning::Fail => {
                 return instead(&incumbent, &args, &which);
             }
-            (Ok(incumbent), None) => return refused(&incumbent, &which, args.replace),
+            (Ok(incumbent), None) => return refused(&incumbent, &which, args.replace.is_some()),
             (Ok(incumbent), Some(patience)) => {
                 if !patience.until_gone(&incumbent) {
                     let hints =
@@ -72,6 +85,10 @@ pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
                 if !patience.goes_on(&error) {
                     return Ok(patience.over(&words::hints(&error, &which)));
                 }
+            }
+            (Err(error @ Error::Refused { .. }), _) if args.overlaps() => {
+                words::does_not_overlap(&error, &which);
+                return Ok(exit::BUSY);
             }
             (Err(error), _) => return not_claimed(error, &which),
         }
@@ -94,7 +111,7 @@ fn not_claimed(error: Error, which: &Which) -> Result<u8, Error> {
 /// `says`: who is in the way is said when that lasts; with `--wait` the one that waits says it.
 fn claim(instance: &Instance, args: &Run, says: bool) -> Result<Claim, Error> {
     match args {
-        Run { replace: true, .. } => takeover::take_over(instance, args),
+        Run { replace: Some(_), .. } => takeover::take_over(instance, args),
         Run { force: true, .. } => instance.claim_forced_blocking(),
         _ => instance.claim_shown_blocking(|who| {
             if says {
@@ -135,25 +152,31 @@ fn refused(incumbent: &Incumbent, which: &Which, took_over: bool) -> Result<u8, 
 }
 
 /// Holds the instance until the work is over.
-fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> {
+fn hold(instance: &Instance, claimed: Claimed, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
-    background::won(instance)?;
+    let (holders, sockets, beside) = match claimed {
+        Claimed::Held(holders, sockets) => (holders, sockets, None),
+        Claimed::Beside(beside, sockets) => (Holders::default(), Some(sockets), Some(beside)),
+    };
+    match beside {
+        None => background::won(instance)?,
+        Some(_) => background::beside(instance)?,
+    }
     let failed = |source| Error::Io { doing: "start the event loop for", path: dir.to_owned(), source };
     let runtime = signals::runtime().map_err(failed)?;
     let code = runtime.block_on(async {
         // Whoever has read `holding` may signal.
         let mut signals = Signals::take().map_err(failed)?;
-        holders.set_grace(args.grace());
-        holders.set_overtime(OVERTIME, || {
-            complain("gateway: did not end within the grace: ended by its answering thread");
-        });
+        set_up(&holders, args);
         let manager = Manager::from_env();
         let notify = if args.program.is_empty() { None } else { Notify::for_child(instance, args)? };
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         // And whoever has read it may send.
         let takes_messages = args.program.is_empty() || args.messages.is_some();
-        let mut inbox = takes_messages.then(|| holders.messages());
-        complain(&holding(instance, dir, &holders));
+        let mut inbox = (takes_messages && beside.is_none()).then(|| holders.messages());
+        if beside.is_none() {
+            complain(&holding(instance, dir, &holders));
+        }
         if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
             return Ok(code);
         }
@@ -161,7 +184,7 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
             messages::take(&holders, inbox, &manager, &mut signals, args.grace(), printer).await
         } else {
             let told = Told::new(&holders, &manager, notify, args);
-            child::run(instance, &holders, &mut signals, args, told, inbox).await
+            child::run(instance, &holders, &mut signals, args, told, inbox, Listens { sockets, beside }).await
         };
         manager.told().await;
         Ok(code)
@@ -183,7 +206,16 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
     Ok(code)
 }
 
-fn holding(instance: &Instance, dir: &Path, holders: &Holders) -> String {
+/// What every holder is told first.
+pub(crate) fn set_up(holders: &Holders, args: &Run) {
+    holders.set_grace(args.grace());
+    holders.set_overtime(OVERTIME, || {
+        complain("gateway: did not end within the grace: ended by its answering thread");
+    });
+}
+
+/// Says what is held.
+pub(crate) fn holding(instance: &Instance, dir: &Path, holders: &Holders) -> String {
     let also: Vec<String> = holders.others().map(|holder| format!("`{}`", holder.name())).collect();
     let also = if also.is_empty() { String::new() } else { format!(" and {}", also.join(", ")) };
     format!(

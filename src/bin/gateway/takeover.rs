@@ -9,15 +9,39 @@
 use std::time::{Duration, Instant};
 
 use incumbent::{
-    Claim, Error, Found, Instance, TakeoverOptions, TakeoverStep, platform_for_gateway as platform, text,
+    Begun, Claim, Error, Found, Instance, Takeover, TakeoverOptions, TakeoverStep,
+    platform_for_gateway as platform, text,
 };
 
 use crate::{
-    args::Run, background, output::complain, queue, spinner::Spinner, stop::Shown, times::rounded, words,
+    args::{Run, Which},
+    background,
+    output::complain,
+    queue,
+    spinner::Spinner,
+    stop::Shown,
+    times::rounded,
+    words,
 };
 
 /// Takes the instance over, within the claim timeout of the instance for whatever is in the way.
 pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error> {
+    let options = options(instance, args);
+    shown(instance.name(), |show| instance.takeover_blocking(&options, show))
+}
+
+/// Begins to take it over.
+pub(crate) fn begin(instance: &Instance, args: &Run) -> Result<Begun, Error> {
+    let options = options(instance, args).overlap(args.overlaps());
+    shown(instance.name(), |show| instance.begin_takeover_blocking(&options, show))
+}
+
+/// Takes over what it has begun with.
+pub(crate) fn complete(takeover: Takeover, of: &Which) -> Result<Claim, Error> {
+    shown(&of.name, |show| takeover.complete_blocking(show))
+}
+
+fn options(instance: &Instance, args: &Run) -> TakeoverOptions {
     let mut options = TakeoverOptions::default().force(args.force);
     if let Some(grace) = args.grace {
         options = options.grace(grace);
@@ -25,10 +49,15 @@ pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error>
     if background::caller_is_terminal().is_some() && is_from_inside(instance) {
         background::outlives_its_caller();
     }
-    let spinner = Spinner::waiting_for(format!("whoever holds `{}`", instance.name()));
+    options
+}
+
+/// Shows how it goes.
+fn shown<T>(name: &str, take_over: impl FnOnce(&mut dyn FnMut(&TakeoverStep)) -> T) -> T {
+    let spinner = Spinner::waiting_for(format!("whoever holds `{name}`"));
     let mut shown = Shown::new(&spinner);
     let mut who = String::new();
-    instance.takeover_blocking(&options, |step| match step {
+    take_over(&mut |step| match step {
         TakeoverStep::Asked { pid, grace } => {
             who = queue::pid_words(*pid);
             let grace = text::duration(rounded(*grace));

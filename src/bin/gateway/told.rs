@@ -45,6 +45,8 @@ pub(crate) struct Told<'a> {
     grace: Duration,
     /// `--notify`: it is ready only when it says so.
     waits: bool,
+    /// The place is not taken yet: nobody is told.
+    is_beside: bool,
     /// `--watchdog`, or what the child said since.
     interval: Option<Duration>,
     watchdog: Option<Watchdog>,
@@ -91,7 +93,8 @@ impl<'a> Told<'a> {
             pid: 0,
             grace: args.grace(),
             interval: args.watchdog,
-            waits: args.notify,
+            waits: args.waits_for_ready(),
+            is_beside: false,
             watchdog: None,
             come: Come::default(),
             status: String::new(),
@@ -119,6 +122,33 @@ impl<'a> Told<'a> {
         if !self.waits {
             self.ready();
             self.show_ready();
+        }
+    }
+
+    /// It gets ready beside the one that runs.
+    pub(crate) fn gets_ready_beside(&mut self) {
+        self.is_beside = true;
+        self.waits = true;
+    }
+
+    /// It is ready, though it has not said so.
+    pub(crate) fn became_ready(&mut self) {
+        self.ready();
+    }
+
+    /// The place is taken: what was said meanwhile is told.
+    pub(crate) fn took_over(&mut self) {
+        self.is_beside = false;
+        if self.come.is_stopping {
+            self.holders.draining();
+        }
+        self.show_ready();
+    }
+
+    /// The place is another's.
+    pub(crate) fn passed_on(&mut self) {
+        if let Some(notify) = &mut self.notify {
+            notify.pass_on();
         }
     }
 
@@ -250,6 +280,9 @@ impl<'a> Told<'a> {
     }
 
     fn show_ready(&self) {
+        if self.is_beside {
+            return;
+        }
         if !self.come.is_stopping {
             self.holders.ready(&self.note);
             background::ready();

@@ -23,7 +23,9 @@ use incumbent::{
 use crate::{
     again::{run_again, wants_to_replace},
     args::Which,
-    exit, output, queue, style, times,
+    exit,
+    holders::InTheWay,
+    output, queue, style, times,
 };
 
 /// Prints an error on the standard error, on one line, and what helps, a line each.
@@ -59,6 +61,24 @@ pub(crate) fn already_running(status: &Status, which: &Which) {
 pub(crate) fn was_refused(error: &Error, which: &Which) {
     say_error(&error.to_string());
     hint_lines(&[format!("`{}` insists", run_again(which, "--force"))]);
+}
+
+/// Prints that PROGRAM was ready, and the place was not to be had.
+pub(crate) fn not_taken(in_the_way: InTheWay) {
+    let InTheWay { which, why } = in_the_way;
+    match why {
+        Ok(incumbent) => match incumbent.status_blocking(queue::PATIENCE) {
+            Ok(status) => was_faster(&status, &which),
+            Err(error) => report(&error, &which),
+        },
+        Err(error) => report(&error, &which),
+    }
+}
+
+/// Prints that the holder does not let another get ready beside it, in its own words, and what works.
+pub(crate) fn does_not_overlap(error: &Error, which: &Which) {
+    say_error(&error.to_string());
+    hint_lines(&[format!("`{}` stops it first", run_again(which, "--replace"))]);
 }
 
 /// Prints that another took the place first that this one was about to take.

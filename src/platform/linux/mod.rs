@@ -6,6 +6,7 @@ pub(crate) mod listeners;
 mod lock;
 mod magic;
 mod pidfd;
+pub(crate) mod ports;
 mod stat;
 
 pub(crate) mod process;

@@ -65,6 +65,14 @@ pub fn connect_datagrams(address: &OsStr) -> io::Result<UnixDatagram> {
     Ok(made.into())
 }
 
+/// Tells whether nobody takes datagrams at a path: nothing is there, or the kernel refuses.
+#[must_use]
+pub fn nobody_hears_at(path: &Path) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    connect_datagrams(path.as_os_str())
+        .is_err_and(|error| matches!(error.kind(), ConnectionRefused | NotFound))
+}
+
 /// Receives a datagram without waiting, and whose it is. Descriptors that came with it are closed.
 ///
 /// # Errors

@@ -35,6 +35,12 @@ pub(crate) use crate::platform::process::{
 /// descriptors allows.
 const NUMBERS: [RawFd; 4] = [1000, 200, 50, 10];
 
+/// The least number that a copy for a child may get here.
+pub(crate) fn least_number() -> RawFd {
+    let most = super::most_descriptors().and_then(|most| RawFd::try_from(most).ok()).unwrap_or(RawFd::MAX);
+    NUMBERS.into_iter().find(|number| *number < most).unwrap_or(NUMBERS[3])
+}
+
 /// A file whose lock is shared with whoever is started with it.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -68,8 +74,15 @@ impl Kept {
 /// high number.
 ///
 /// It is not started when one of them was dropped before, or no descriptor is left for it.
-pub(crate) fn spawn<'a>(kept: impl Iterator<Item = &'a Kept>, command: &mut Command) -> io::Result<Child> {
+///
+/// `last` may add to the command what has to come after that.
+pub(crate) fn spawn<'a, T>(
+    kept: impl Iterator<Item = &'a Kept>,
+    command: &mut Command,
+    last: impl FnOnce(&mut Command) -> io::Result<T>,
+) -> io::Result<Child> {
     kept.for_each(|kept| leave_to(command, &kept.file));
+    let _until_started = last(command)?;
     command.spawn()
 }
 
@@ -146,7 +159,7 @@ mod tests {
         let mut kept = Kept::new(open(), id_of(file.as_file()).unwrap()).unwrap();
         assert!(kept.is_free().unwrap() && kept.share().unwrap());
         let mut command = Command::new("cat");
-        let mut child = spawn([&kept].into_iter(), command.stdin(Stdio::piped())).unwrap();
+        let mut child = spawn([&kept].into_iter(), command.stdin(Stdio::piped()), |_| Ok(())).unwrap();
         drop(kept);
         assert!(!try_flock(&open()).unwrap());
         drop(child.stdin.take());

@@ -20,8 +20,12 @@ use rustix::{
 };
 
 pub use super::{
-    datagrams::{Datagram, Datagrams, connect_datagrams, receive_datagram},
+    datagrams::{Datagram, Datagrams, connect_datagrams, nobody_hears_at, receive_datagram},
     detached, hints,
+    listening::{
+        GIVES_SOCKETS, Given, copy_of, give_sockets, listen_again, listen_at, listen_at_path,
+        listening_address, listens_at_path, who_listens,
+    },
 };
 #[cfg(feature = "cli")]
 pub use super::{

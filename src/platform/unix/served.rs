@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::{
     owned::Owned,
+    passing::{Passable, send_with},
     socket::{NO_SIGNAL, Peer, peer_of, shorten_backlog, stop_listening, until},
 };
 
@@ -107,6 +108,11 @@ impl Checked<'_> {
     /// Reads what there is. `Some(0)`: the other side has closed; none: there is nothing yet.
     pub(crate) fn read(self, into: &mut [u8]) -> io::Result<Option<usize>> {
         unless_it_would_block((&*self.0).read(into))
+    }
+
+    /// Writes what there is room for, and copies of these sockets with its first byte; none: there is no room.
+    pub(crate) fn write_with(self, bytes: &[u8], sockets: &[&Passable]) -> io::Result<Option<usize>> {
+        unless_it_would_block(send_with(self.0, bytes, sockets).map_err(Into::into))
     }
 
     /// Writes what there is room for; none: there is no room.

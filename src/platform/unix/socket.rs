@@ -20,6 +20,7 @@ use nix::sys::socket::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::owned::Owned;
+use super::passing::{Socket, receive_with};
 use crate::process::ProcessHandle;
 
 /// The longest path that fits `sun_path` with its terminating zero, in bytes.
@@ -319,19 +320,26 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads what there is; waits for it until the deadline (none: for ever), or until the watched process ends.
+    /// Reads what there is; waits for it until the deadline (none: for ever), or until the watched process ends. Sockets
+    /// that come beside it are added to those, if they are wanted.
     pub(crate) fn read(
         &self,
         into: &mut [u8],
         deadline: Option<Instant>,
         watched: Option<&ProcessHandle>,
+        mut sockets: Option<&mut Vec<Socket>>,
     ) -> io::Result<Read> {
         loop {
             // An answer is hardly ever there already: to wait first saves a look in vain.
             let (ready, ended) = wait(self.0.peek(), PollFlags::IN, watched, deadline)?;
-            match rustix::net::recv(self.0.get()?, &mut *into, rustix::net::RecvFlags::empty()) {
-                Ok((_, 0)) => return Ok(Read::End),
-                Ok((_, count)) => return Ok(Read::Bytes(count)),
+            let read = match &mut sockets {
+                Some(sockets) => receive_with(self.0.get()?, into, sockets),
+                None => rustix::net::recv(self.0.get()?, &mut *into, rustix::net::RecvFlags::empty())
+                    .map(|(_, count)| count),
+            };
+            match read {
+                Ok(0) => return Ok(Read::End),
+                Ok(count) => return Ok(Read::Bytes(count)),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) if ready => {}
                 // Looked after its end: its last words would have been in the buffer.

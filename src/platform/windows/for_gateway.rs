@@ -27,6 +27,10 @@ use super::{
     process::KILLED,
 };
 
+pub use super::listening::{
+    GIVES_SOCKETS, Given, copy_of, give_sockets, listen_again, listen_at, listen_at_path, listening_address,
+    listens_at_path, nobody_hears_at, who_listens,
+};
 pub use super::{
     children::{
         Descendant, adopt_orphans, descendants, descends_from, end_of, is_in_group, kill_children,

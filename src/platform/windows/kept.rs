@@ -88,7 +88,12 @@ fn in_jobs_of(id: FileId) -> io::Result<Vec<u32>> {
 /// Its process group is its own, so that what a person types at the console does not reach it, and `CTRL_BREAK` can be sent
 /// to it alone ("Process Creation Flags"). Without a console it gets one without a window, or each console program that it
 /// starts would open one.
-pub(crate) fn spawn<'a>(kept: impl Iterator<Item = &'a Kept>, command: &mut Command) -> io::Result<Child> {
+pub(crate) fn spawn<'a, T>(
+    kept: impl Iterator<Item = &'a Kept>,
+    command: &mut Command,
+    last: impl FnOnce(&mut Command) -> io::Result<T>,
+) -> io::Result<Child> {
+    let _until_started = last(command)?;
     let group = if console::is_there() { CREATE_NEW_PROCESS_GROUP } else { CREATE_NO_WINDOW };
     let mut child = command.creation_flags(CREATE_SUSPENDED | group).spawn()?;
     let process = child.as_raw_handle();

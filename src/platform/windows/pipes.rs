@@ -231,6 +231,7 @@ impl Stream {
         into: &mut [u8],
         deadline: Option<Instant>,
         watched: Option<&ProcessHandle>,
+        _sockets: Option<&mut Vec<super::passing::Socket>>, // none ever comes
     ) -> io::Result<Read> {
         let length = u32::try_from(into.len()).unwrap_or(u32::MAX);
         let begin = |overlapped: *mut OVERLAPPED| {

@@ -30,6 +30,7 @@ use windows_sys::Win32::{
 };
 
 use super::{
+    passing::Passable,
     pipes::{Address, Peer, means_end},
     process::ProcessHandle,
     reactor::{Source, Wakes, locked, reactor},
@@ -267,6 +268,11 @@ impl Checked<'_> {
             return Ok(Some(count));
         }
         if stash.has_ended { Ok(Some(0)) } else { self.0.read_now(into) }
+    }
+
+    /// Writes what there is room for; there are no sockets that would go with it.
+    pub(crate) fn write_with(self, bytes: &[u8], _sockets: &[&Passable]) -> io::Result<Option<usize>> {
+        self.write(bytes)
     }
 
     /// Writes what there is room for; none: there is no room.
