@@ -172,10 +172,15 @@ pub(crate) fn ask(at: SocketAddr, path: &str) -> Result<String, String> {
 
 /// Waits for something of which there is no event.
 #[track_caller]
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + crate::gateway::WATCHDOG;
+pub(crate) fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    eventually_so(|| what.to_owned(), is_so);
+}
+
+#[track_caller]
+fn eventually_so(what: impl Fn() -> String, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + crate::gateway::WATCHDOG / 2;
     while !is_so() {
-        assert!(Instant::now() < deadline, "it never happened: {what}");
+        assert!(Instant::now() < deadline, "it never happened: {}", what());
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -231,9 +236,8 @@ impl Load {
 
     /// Waits until this version has answered somebody.
     pub(crate) fn meets(&self, version: &str) {
-        eventually(&format!("{version} answers"), || {
-            self.so_far().versions.iter().any(|seen| seen == version)
-        });
+        let what = || format!("{version} answers, but {:?}", self.so_far());
+        eventually_so(what, || self.so_far().versions.iter().any(|seen| seen == version));
     }
 
     /// Ends it: every request was answered.
