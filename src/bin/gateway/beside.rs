@@ -81,7 +81,10 @@ pub(crate) fn claim(
     // Where nobody holds, what the last one left behind may listen still: it is ended before that is looked at.
     let sockets = if has_holder {
         match Sockets::of(&args.listen, received) {
-            Ok(sockets) => Some(sockets),
+            Ok(sockets) => {
+                sockets.open_again(); // with room in their queues for all who come meanwhile
+                Some(sockets)
+            }
             Err(why) => {
                 withdraw(takeovers, why.sentence());
                 return Err(Failed::Said(why.say()));

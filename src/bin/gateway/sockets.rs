@@ -61,7 +61,8 @@ impl Sockets {
         self.all.iter().map(|(listen, socket)| (listen.name.as_str(), socket)).collect()
     }
 
-    /// Opens again what the last PROGRAM has shut down.
+    /// Opens again what the last PROGRAM has shut down, with as much room in the queue as the system allows: PROGRAM may have
+    /// made it short (`listen(2)`).
     pub(crate) fn open_again(&self) {
         for (listen, socket) in &self.all {
             if let Err(error) = platform::listen_again(socket) {
