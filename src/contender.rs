@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use incumbent_proto::{Request, StatusRequest};
+
 use crate::{
     answer,
     blocking::deadline_in,
@@ -227,7 +229,9 @@ impl Contender {
     }
 
     pub(crate) fn hail(&mut self, patience: Patience) -> Result<Hailed, Error> {
-        let hail = hail::hail(&self.place, patience, None);
+        // Who loses wants to know to whom; who takes over has other questions.
+        let status = Request::Status(StatusRequest {});
+        let hail = hail::hail(&self.place, patience, (self.goal == Goal::Claim).then_some(&status));
         if hail.note == Some(Note::Unasked) {
             // Nothing was asked, so nothing is known. Opening the pid file would fail as well.
             let source = std::io::Error::other("too many open files, or no memory left");

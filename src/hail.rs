@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incumbent_proto::{Ping, Pong, Reply, Request};
+use incumbent_proto::{Ping, Pong, Reply, Request, StatusReply};
 
 use crate::{
     answer,
@@ -47,6 +47,31 @@ pub(crate) struct Answered {
     pub(crate) connection: Connection,
     /// From the connect to the pong.
     pub(crate) took: Duration,
+    /// The reply to what was sent behind the ping.
+    pub(crate) also: Also,
+}
+
+/// What came of a request that was sent behind the ping.
+#[derive(Debug)]
+pub(crate) enum Also {
+    /// There was none.
+    Unasked,
+    Reply(Box<Reply>),
+    /// It was not answered in time, so that nothing else can be asked on this connection.
+    Owed,
+}
+
+impl Also {
+    /// The status, if that is what was asked for.
+    pub(crate) fn status(self) -> Option<StatusReply> {
+        match self {
+            Self::Reply(reply) => match *reply {
+                Reply::StatusIs(status) => Some(*status),
+                _ => None,
+            },
+            Self::Unasked | Self::Owed => None,
+        }
+    }
 }
 
 /// Why a hail is not what it should be.
@@ -71,6 +96,9 @@ pub(crate) enum Note {
     /// What is at the path is no socket.
     NoSocket(&'static str),
 }
+
+/// What comes with the pong is waited for so long, at the least.
+const SOON: Duration = Duration::from_millis(10);
 
 /// How long a hail waits.
 #[derive(Debug, Clone, Copy)]
@@ -251,7 +279,13 @@ fn hail_once(
         Ok(Received::Reply(Reply::Pong(pong))) if pong.nonce == nonce => {
             let there = pong.dir.map(|dir| FileId { dev: dir.dev, ino: dir.ino });
             if pong.name == place.name && (there == place.dir_id() || there == before) {
-                seen.answer = Some(Box::new(Answered { pong, connection, took: began.elapsed() }));
+                let took = began.elapsed();
+                let also = also.map_or(Also::Unasked, |_| {
+                    let left = patience.pong.saturating_duration_since(Instant::now()).max(SOON);
+                    let reply = connection.answer("status", Instant::now() + left, left);
+                    reply.map_or(Also::Owed, |reply| Also::Reply(Box::new(reply)))
+                });
+                seen.answer = Some(Box::new(Answered { pong, connection, took, also }));
                 (Hailed::Pong, None)
             } else {
                 (Hailed::Stranger, Some(Note::OtherDirectory))

@@ -16,13 +16,14 @@ use crate::{
     connection::{Connection, Received},
     error::{Error, Refusal},
     found::Found,
-    hail::{Answered, Patience},
+    hail::{Also, Answered, Patience},
     inspect,
     inspection::{Inspection, Reached},
     instance_id::InstanceId,
+    pid_file,
     place::Place,
     platform::{self, Peer},
-    status::Status,
+    status::{Claiming, Status},
 };
 
 /// How long a holder may take to answer, unless the caller says.
@@ -36,6 +37,8 @@ pub struct Incumbent {
     peer: Peer,
     took: Duration,
     connection: Arc<Mutex<Option<Connection>>>,
+    /// What it said about itself beside its first pong.
+    first: Option<Arc<StatusReply>>,
 }
 
 /// A holder's answer to a message.
@@ -52,8 +55,10 @@ impl Incumbent {
     pub(crate) fn new(place: Place, answered: Answered) -> Self {
         let id = InstanceId::from_bytes(answered.pong.instance_id);
         let peer = answered.connection.peer();
-        let connection = Arc::new(Mutex::new(Some(answered.connection)));
-        Self { place, id, peer, took: answered.took, connection }
+        let is_free = !matches!(answered.also, Also::Owed);
+        let connection = Arc::new(Mutex::new(is_free.then_some(answered.connection)));
+        let first = answered.also.status().map(Arc::new);
+        Self { place, id, peer, took: answered.took, connection, first }
     }
 
     /// Its instance id: another one is another holder, whatever its pid.
@@ -72,6 +77,14 @@ impl Incumbent {
     #[must_use]
     pub fn answered_in(&self) -> Duration {
         self.took
+    }
+
+    /// Its status as it was when this process lost to it ([`Claim::Lost`](crate::Claim::Lost)): it came with the pong, so that nothing is
+    /// waited for. None: it was not asked, or did not say.
+    #[must_use]
+    pub fn first_status(&self) -> Option<Status> {
+        let first = self.first.as_deref()?;
+        Some(Status { claiming: claiming(&self.place), ..self.said(first.clone()) })
     }
 
     /// Pings it: the round trip. Blocks for at most the timeout.
@@ -109,7 +122,10 @@ impl Incumbent {
         let deadline = deadline_in(timeout);
         // Of this very holder it is the answer that counts; who is there when it does not answer must be looked at.
         match self.ask(&Request::Status(StatusRequest {}), "status", timeout) {
-            Ok(Reply::StatusIs(status)) => Ok(self.said(*status)),
+            // But who is taking over it does not know: the claim lock tells.
+            Ok(Reply::StatusIs(status)) => {
+                Ok(Status { claiming: claiming(&self.place), ..self.said(*status) })
+            }
             _ => inspect::inspect(&self.place, deadline).map(|seen| seen.status()),
         }
     }
@@ -229,6 +245,11 @@ impl Incumbent {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(reply)
     }
+}
+
+fn claiming(place: &Place) -> Option<Claiming> {
+    let locks = pid_file::look(&place.pid).ok().flatten()?;
+    Claiming::by(locks.claim)
 }
 
 pub(crate) fn unexpected(asked: &'static str, reply: Reply) -> Error {

@@ -15,7 +15,7 @@ use crate::{
     blocking::deadline_in,
     decide::Hailed,
     error::{DirectoryFault, Error},
-    hail::{self, Answered, Hail, Patience},
+    hail::{self, Also, Answered, Hail, Patience},
     inspection::{Inspection, Reached, State},
     instance::Instance,
     pid_file,
@@ -150,24 +150,14 @@ pub(crate) fn look_closely(pid: u32) -> Option<Process> {
 
 /// The status that was asked for with the ping; of an unknown version at least its identity.
 fn ask_more(answered: Answered, deadline: Instant) -> Reached {
-    let Answered { pong, mut connection, took } = answered;
+    let Answered { pong, mut connection, took, also } = answered;
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
-    let mut reached = Reached {
-        instance_id: pong.instance_id,
-        took,
-        peer: connection.peer(),
-        status: None,
-        identity: None,
-    };
-    match connection.answer("status", Instant::now() + left, left) {
-        Ok(Reply::StatusIs(status)) => reached.status = Some(*status),
-        _ => {
-            if let Ok(Reply::Identity(identity)) =
-                connection.ask(&Request::Identify(Identify {}), "identify", left)
-            {
-                reached.identity = Some(identity);
-            }
+    let (is_owed, status) = (matches!(also, Also::Owed), also.status());
+    let mut identity = None;
+    if status.is_none() && !is_owed {
+        if let Ok(Reply::Identity(it)) = connection.ask(&Request::Identify(Identify {}), "identify", left) {
+            identity = Some(it);
         }
     }
-    reached
+    Reached { instance_id: pong.instance_id, took, peer: connection.peer(), status, identity }
 }

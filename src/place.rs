@@ -216,16 +216,14 @@ fn is_own(dir: &Path) -> bool {
 
 /// Hexadecimal SHA-256 of parts, each with its length, so that no two lists of parts give the same bytes.
 pub(crate) fn digest(parts: &[&[u8]]) -> String {
-    use std::fmt::Write as _;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
+    hash.finalize().into_iter().flat_map(digits).collect()
 }
 
 #[cfg(test)]

@@ -125,6 +125,16 @@ pub struct Previous {
     pub end: Option<End>,
 }
 
+impl Claiming {
+    pub(crate) fn by(owner: LockOwner) -> Option<Self> {
+        match owner {
+            LockOwner::None => None,
+            LockOwner::Pid(pid) => Some(Self { pid: Some(pid) }),
+            LockOwner::ElsewhereNamespace => Some(Self { pid: None }),
+        }
+    }
+}
+
 impl Status {
     pub(crate) fn of(seen: &Inspection) -> Self {
         Self {
@@ -134,11 +144,7 @@ impl Status {
             state: seen.state,
             holder: holder(seen),
             answered_us: seen.reached.as_ref().map(|reached| micros(reached.took)),
-            claiming: match seen.claim_lock() {
-                LockOwner::None => None,
-                LockOwner::Pid(pid) => Some(Claiming { pid: Some(pid) }),
-                LockOwner::ElsewhereNamespace => Some(Claiming { pid: None }),
-            },
+            claiming: Claiming::by(seen.claim_lock()),
             previous: previous(seen),
             problem: seen.problem(),
         }

@@ -202,7 +202,11 @@ fn of_sixteen_threads_that_claim_at_once_one_wins_and_the_others_lose_to_their_o
                 assert_eq!((incumbent.instance_id(), incumbent.pid()), (winner, Some(std::process::id())));
             }
         }
-        assert_eq!(lost(instance(dir.path()).claim_blocking()).instance_id(), winner);
+        let late = lost(instance(dir.path()).claim_blocking());
+        assert_eq!(late.instance_id(), winner);
+        // Who it was lost to, and since when, came with the answer.
+        let holder = late.first_status().unwrap().holder.unwrap();
+        assert_eq!((holder.pid, holder.instance_id), (Some(std::process::id()), Some(winner.to_string())));
         drop(claims);
         drop(won(instance(dir.path()).claim_blocking()));
     }

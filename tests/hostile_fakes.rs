@@ -24,6 +24,7 @@ use std::{
 };
 
 use gateway::{Ended, Place};
+use incumbent::{Claim, Instance};
 use incumbent_proto::{DirId, FrameBuffer, Kind, Pong, Refused, Reply, Request, Why};
 use program::{Program, tell};
 
@@ -102,6 +103,7 @@ fn lie(how: &str, mut stream: UnixStream, heard_before: &[u8], dir: Option<DirId
     let _ = match how {
         "replayed" => say(heard_before),
         "other nonce" => say(&pong(other, "gateway", dir)),
+        "a pong alone" => say(&right),
         "other nonce first" => say(&pong(other, "gateway", dir)) && say(&right),
         "other instance" => say(&pong(nonce, "gatewax", dir)),
         "other directory" => say(&pong(nonce, "gateway", dir.map(|at| DirId { ino: at.ino + 1, ..at }))),
@@ -191,6 +193,23 @@ fn an_answer_for_another_instance_is_said_and_stops_nobody() {
         let holder = place.hold(&["run"]);
         assert!(place.finish(&["status"]).stdout.contains(&holder.pid().to_string()), "{how}");
     }
+}
+
+#[test]
+fn a_holder_that_says_nothing_beside_its_pong_is_lost_to_all_the_same() {
+    let place = Place::new();
+    let mut terse = Program::role("a pong alone", place.dir());
+    terse.wait_line("ready");
+    let instance = Instance::new("gateway").unwrap().in_dir(place.dir()).unwrap();
+    let Ok(Claim::Lost(incumbent)) = instance.claim_timeout(Duration::from_millis(300)).claim_blocking()
+    else {
+        panic!("it has answered the ping");
+    };
+    assert_eq!(incumbent.pid(), Some(terse.pid()));
+    assert!(incumbent.first_status().is_none());
+    let refused = place.finish(&["run"]);
+    assert_eq!(refused.code(), 75, "{refused:?}");
+    assert!(refused.stderr.contains(&format!("pid {}", terse.pid())), "{refused:?}");
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn a_wait_that_is_soon_over_shows_nothing() {
     let (status, seen, screen) = OnTerminal::start(&mut place.gateway(["stop"])).end();
     assert!(status.success());
     let was_soon_over = began.elapsed() < Duration::from_millis(500); // on a machine that is not too busy
-    assert!(!was_soon_over || !seen.contains('\x1b'), "{seen:?}");
+    assert!(!was_soon_over || !seen.contains('⠋'), "{seen:?}");
     assert_eq!(screen.len(), 1, "{seen:?}");
     assert!(screen[0].starts_with(&format!("stopped `gateway` (pid {}) after", holder.pid())), "{seen:?}");
 }

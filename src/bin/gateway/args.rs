@@ -33,7 +33,9 @@ pub(crate) struct Which {
     pub(crate) dir: Option<PathBuf>,
 }
 
+// Deferred: the options of the command that was typed are made, and no others.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Become the holder, and run PROGRAM (or, without one, print messages as JSON lines)
     Run(Run),

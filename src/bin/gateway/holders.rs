@@ -35,16 +35,20 @@ pub(crate) struct InTheWay {
 }
 
 /// The instances that are to be held together: the given one and the others, each once, in the order of their names.
-pub(crate) fn together(which: &Which, also: &[String]) -> Result<Vec<(Which, Instance)>, Error> {
+pub(crate) fn together(
+    which: &Which,
+    given: &Instance,
+    also: &[String],
+) -> Result<Vec<(Which, Instance)>, Error> {
     let mut names: Vec<&String> = also.iter().chain([&which.name]).collect();
     names.sort();
     names.dedup();
     names
         .into_iter()
         .map(|name| {
-            let which = Which { name: name.clone(), dir: which.dir.clone() };
-            let instance = crate::instance(&which)?;
-            Ok((which, instance))
+            let other = Which { name: name.clone(), dir: which.dir.clone() };
+            let instance = if *name == which.name { given.clone() } else { crate::instance(&other)? };
+            Ok((other, instance))
         })
         .collect()
 }

@@ -56,13 +56,13 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use incumbent::{Error, Instance};
 
 use args::{Cli, Command, Which};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parsed() {
         Ok(cli) => cli,
         Err(error) => return usage::explain(error).into(),
     };
@@ -79,6 +79,17 @@ fn main() -> ExitCode {
             exit::of(&error).into()
         }
     }
+}
+
+/// The command line. What was made to read it is left to the exit: to take it apart takes as long as to connect.
+fn parsed() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let cli = matches.and_then(|mut matches| {
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    });
+    std::mem::forget(command);
+    cli
 }
 
 fn run_command(command: Command, which: &Which) -> Result<u8, Error> {

@@ -37,8 +37,8 @@ const OVERTIME: Duration = Duration::from_secs(1);
 /// Becomes the holder, and stays it until its work is over.
 #[allow(clippy::needless_pass_by_value)] // every command is called alike
 pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
-    let instances = holders::together(which, &args.also)?;
     let instance = crate::instance(which)?;
+    let instances = holders::together(which, &instance, &args.also)?;
     if let Some(why) = args.contradiction() {
         say_error(&why);
         return Ok(exit::USAGE);
@@ -138,9 +138,10 @@ fn instead(incumbent: &Incumbent, args: &Run, which: &Which) -> Result<u8, Error
 
 /// Another holds it; `took_over`: since a moment ago, when this one wanted to.
 fn refused(incumbent: &Incumbent, which: &Which, took_over: bool) -> Result<u8, Error> {
-    let mut status = incumbent.status_blocking(queue::PATIENCE)?;
-    // Who is taking over, the holder does not know: the claim lock tells.
-    status.claiming = incumbent.inspect_blocking(queue::GLANCE)?.status().claiming;
+    let status = match incumbent.first_status() {
+        Some(status) => status,
+        None => incumbent.status_blocking(queue::PATIENCE)?,
+    };
     if status.state == State::Draining {
         words::is_stopping(&status, which);
     } else if took_over {

@@ -6,10 +6,11 @@
 //! nothing is drawn and no thread started: [`Spinner::is_seen`] says so, and lines are printed as ever. In the background
 //! (`run --detach`) the words go to the one who waits in the foreground, and it draws.
 //!
-//! No colour, so that `NO_COLOR` has nothing to take away. Proven by `tests/spinner.rs`.
+//! No colour, so that `NO_COLOR` has nothing to take away; and no control sequence but the carriage return, so that it is
+//! the same on every terminal. Proven by `tests/spinner.rs`.
 
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -19,7 +20,7 @@ use std::{
 };
 
 use incumbent::text;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{background, times::rounded};
 
@@ -30,12 +31,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// From when on it is said for how long it has been waited already.
 const LONG: Duration = Duration::from_secs(2);
 
-const DOTS: &[&str] = &["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", " "];
+const DOTS: &[char] = &['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 /// For terminals that have no such letters.
-const STROKES: &[&str] = &["|", "/", "-", "\\", " "];
+const STROKES: &[char] = &['|', '/', '-', '\\'];
+/// Where the system does not tell how wide the terminal is.
+const USUAL_WIDTH: u16 = 80;
 
-/// The line that is on the terminal now.
-static DRAWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// The line that is on the terminal now; empty: none.
+static DRAWN: Mutex<String> = Mutex::new(String::new());
 
 /// A wait that is shown until this is dropped.
 #[derive(Debug)]
@@ -112,10 +115,24 @@ impl Drop for Spinner {
 
 /// Prints something while the line is away.
 pub(crate) fn beside<T>(print: impl FnOnce() -> T) -> T {
-    match &*lock(&DRAWN) {
-        Some(line) => line.suspend(print),
-        None => print(),
+    let drawn = lock(&DRAWN);
+    put("", &drawn);
+    let printed = print();
+    put(&drawn, "");
+    printed
+}
+
+/// Puts a line in the place of the one that is there.
+fn put(line: &str, before: &str) {
+    if line.is_empty() && before.is_empty() {
+        return;
     }
+    let rest = before.width().saturating_sub(line.width());
+    let mut written = format!("\r{line}{:rest$}", "");
+    if line.is_empty() {
+        written.push('\r'); // whatever comes next begins at the left
+    }
+    let _ = io::stderr().lock().write_all(written.as_bytes());
 }
 
 /// Whether the standard error is a terminal on which a line can be drawn anew.
@@ -137,21 +154,34 @@ fn draw(said: &Mutex<Said>, is_over: &Receiver<()>) {
     if !lasts(WORTH_IT) {
         return;
     }
-    let letters = if draws_letters() { DOTS } else { STROKES };
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner()).tick_strings(letters);
-    let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style);
-    *lock(&DRAWN) = Some(line.clone());
-    loop {
-        line.set_message(lock(said).words(Instant::now()));
-        line.tick();
+    for letter in if draws_letters() { DOTS } else { STROKES }.iter().cycle() {
+        let width = terminal_size::terminal_size_of(io::stderr()).map_or(USUAL_WIDTH, |(width, _)| width.0);
+        let line = format!("{letter} {}", lock(said).words(Instant::now()));
+        let line = cut(line, usize::from(width.saturating_sub(1))); // a full line would move the next one down
+        let mut drawn = lock(&DRAWN);
+        put(&line, &drawn);
+        *drawn = line;
+        drop(drawn);
         if !lasts(TICK) {
             break;
         }
     }
     let mut drawn = lock(&DRAWN);
-    line.finish_and_clear();
-    *drawn = None;
+    put("", &drawn);
+    drawn.clear();
+}
+
+/// As much of a line as has room in so many columns.
+fn cut(mut line: String, columns: usize) -> String {
+    let mut width = 0;
+    let end = line.char_indices().find(|(_, c)| {
+        width += c.width().unwrap_or(0);
+        width > columns
+    });
+    if let Some((end, _)) = end {
+        line.truncate(end);
+    }
+    line
 }
 
 /// Whether the terminal has more than ASCII: by the variables of locale(7), in their order; the Linux console has not.
@@ -197,5 +227,13 @@ mod tests {
         said.until = Some(at(30));
         assert_eq!(said.words(at(3)), "waiting for pid 7 to stop (27 s left)");
         assert_eq!(said.words(at(31)), "waiting for pid 7 to stop (its time is up)");
+    }
+
+    #[test]
+    fn a_line_is_no_wider_than_the_terminal() {
+        assert_eq!(cut("⠋ waiting".into(), 20), "⠋ waiting");
+        assert_eq!(cut("⠋ waiting".into(), 5), "⠋ wai");
+        assert_eq!(cut("日本語".into(), 5), "日本"); // two columns each
+        assert_eq!(cut("abc".into(), 0), "");
     }
 }

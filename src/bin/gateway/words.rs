@@ -154,9 +154,10 @@ pub(crate) fn this_program() -> String {
 
 /// Prints hints on the standard error.
 pub(crate) fn hint_lines(hints: &[String]) {
-    let label = style::stderr().hint("hint:");
-    for hint in hints {
-        output::complain(&format!("{label} {hint}"));
+    if !hints.is_empty() {
+        let label = style::stderr().hint("hint:");
+        let lines: Vec<String> = hints.iter().map(|hint| format!("{label} {hint}")).collect();
+        output::complain(&lines.join("\n"));
     }
 }
 
