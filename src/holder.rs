@@ -165,7 +165,11 @@ impl Holder {
     /// # Errors
     /// The record could not be written; the instance is free all the same.
     pub fn pass_on_blocking(&self) -> Result<(), Error> {
-        release::release(&self.held)
+        let released = release::release(&self.held);
+        if self.held.is_here() {
+            self.held.face().offer = None; // whoever was to have it has it
+        }
+        released
     }
 
     /// The last takeovers that failed while this program served.
@@ -174,15 +178,14 @@ impl Holder {
         self.held.failed.borrow().clone()
     }
 
-    /// Waits until a takeover fails that has not failed when this is called, and says which. Cancel safe, but forgetful.
-    pub async fn takeover_failed(&self) -> FailedTakeover {
+    /// Waits until a takeover has failed after that moment ([`FailedTakeover::at_us`]), and says which. Cancel safe.
+    pub async fn takeover_failed(&self, after_us: i64) -> FailedTakeover {
         let mut failed = self.held.failed.subscribe();
-        if failed.changed().await.is_ok() {
-            if let Some(last) = failed.borrow().last() {
-                return last.clone();
-            }
+        let next = |all: &Vec<FailedTakeover>| all.iter().find(|one| one.at_us > after_us).cloned();
+        match failed.wait_for(|all| next(all).is_some()).await.ok().and_then(|all| next(&all)) {
+            Some(failed) => failed,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
     }
 
     /// Asks for more time to stop: so long from now, unless more is left anyway. Nothing happens before a stop.

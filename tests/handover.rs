@@ -320,6 +320,18 @@ fn a_worker_without_sockets_overlaps_too() {
 }
 
 #[test]
+fn a_limit_of_starts_does_not_keep_one_from_getting_ready() {
+    let place = Place::new();
+    let (mut old, _) = serving(&place, "v0");
+    for number in 1..=4 {
+        let options = ["--max-starts", "2/10m", "--replace=overlap", "--listen", "127.0.0.1:0"];
+        let next = place.start(&web::run(&options, &format!("v{number}")));
+        next.says("holding ");
+        assert_eq!(std::mem::replace(&mut old, next).end().code(), 0);
+    }
+}
+
+#[test]
 fn where_nobody_holds_an_overlap_is_an_ordinary_start() {
     let place = Place::new();
     let running = place.start(&web::run(&OVERLAP, "one"));

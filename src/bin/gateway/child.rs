@@ -169,6 +169,7 @@ pub(crate) async fn run(
         told,
         instance,
         sockets,
+        failed_us: 0,
         has_taken: beside.is_none(),
         was_signalled: false,
         beside,
@@ -196,6 +197,8 @@ struct Supervisor<'a> {
     sockets: Sockets,
     /// While PROGRAM gets ready beside the one that runs.
     beside: Option<Box<Beside>>,
+    /// When the last takeover failed, of those that were said, in microseconds since 1970.
+    failed_us: i64,
     /// It holds, or did.
     has_taken: bool,
     /// A signal asked it to stop.
@@ -233,6 +236,7 @@ impl Supervisor<'_> {
                     phase
                 }
                 (Event::TakeoverFailed(failed), phase) => {
+                    self.failed_us = failed.at_us;
                     place::say_failed(&failed);
                     phase
                 }
@@ -332,7 +336,7 @@ impl Supervisor<'_> {
             stop = wish, if !deposed => Event::Asked(stop),
             () = holders.deposed(), if !deposed => Event::Deposed,
             step = beside => Event::Beside(step),
-            failed = holders.takeover_failed() => Event::TakeoverFailed(failed),
+            failed = holders.takeover_failed(self.failed_us) => Event::TakeoverFailed(failed),
             () = self.ends.next() => Event::ChildEnded,
             () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
             Some(message) = message => Event::Message(message),

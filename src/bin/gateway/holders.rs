@@ -164,9 +164,12 @@ impl Holders {
         first_of(self.each().map(Holder::successor_is_ready)).await;
     }
 
-    /// Waits until a takeover fails.
-    pub(crate) async fn takeover_failed(&self) -> FailedTakeover {
-        first_of(self.each().map(Holder::takeover_failed)).await
+    /// Waits until a takeover has failed after that moment. Of all of them it is one and the same.
+    pub(crate) async fn takeover_failed(&self, after_us: i64) -> FailedTakeover {
+        match self.each().next() {
+            Some(first) => first.takeover_failed(after_us).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Lets go of all of them for one who is ready, and goes on without; the first error.

@@ -178,8 +178,11 @@ fn hold(instance: &Instance, claimed: Claimed, args: &Run) -> Result<u8, Error> 
         if beside.is_none() {
             complain(&holding(instance, dir, &holders));
         }
-        if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
-            return Ok(code);
+        // What gets ready beside another is none that is started again and again.
+        if beside.is_none() {
+            if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
+                return Ok(code);
+            }
         }
         let code = if let (Some(printer), Some(inbox)) = (printer, &mut inbox) {
             messages::take(&holders, inbox, &manager, &mut signals, args.grace(), printer).await

@@ -83,8 +83,12 @@ pub(super) fn receive_with(
 /// Tells whether it is a stream socket that listens.
 pub(crate) fn listens(socket: &Socket) -> bool {
     use rustix::net::{SocketType, sockopt};
-    sockopt::socket_acceptconn(socket).unwrap_or(false)
-        && sockopt::socket_type(socket).is_ok_and(|kind| kind == SocketType::STREAM)
+    // Apple's systems have the constant, and no answer to it: there it is a socket that is connected to nobody.
+    #[cfg(not(target_vendor = "apple"))]
+    let listens = sockopt::socket_acceptconn(socket).unwrap_or(false);
+    #[cfg(target_vendor = "apple")]
+    let listens = rustix::net::getpeername(socket).is_err();
+    listens && sockopt::socket_type(socket).is_ok_and(|kind| kind == SocketType::STREAM)
 }
 
 #[cfg(test)]

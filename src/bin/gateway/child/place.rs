@@ -18,6 +18,7 @@ use crate::{
     beside::Step,
     output::complain,
     queue, run,
+    sockets::Sockets,
     times::rounded,
     words::{self, say_error},
 };
@@ -95,6 +96,7 @@ impl Supervisor<'_> {
     pub(super) fn pass_on(&mut self) {
         let to = self.holders.asked().and_then(|stop| stop.pid());
         let passed = self.holders.pass_on();
+        self.sockets = Sockets::default(); // what the other one did not want is PROGRAM's alone now, to close
         self.told.passed_on();
         complain(&format!("passed on to {}, which is ready", queue::process_words(to)));
         if let Err(error) = passed {
@@ -121,6 +123,7 @@ impl Supervisor<'_> {
     }
 }
 
+/// Says that another did not take over.
 pub(super) fn say_failed(failed: &FailedTakeover) {
     let who = queue::process_words(failed.pid);
     complain(&format!("{who} did not take over: {}", text::shown(&failed.why)));
