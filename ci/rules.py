@@ -9,12 +9,13 @@
 5. No test is ignored, except the roles that a test binary plays when it starts itself.
 """
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-PAGES = ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+PAGES = ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/handover.md"]
 SYSTEMS = r"\b(unix|windows|target_os|target_family|target_vendor)\b"
 MACHINE = [
     (r"/(?:root|work)/[a-z.]", "a path of one machine"),
@@ -77,6 +78,7 @@ for page in PAGES:
         path = target.split("#")[0]
         if path.startswith(("http:", "https:")) or not path:
             continue
+        path = os.path.normpath(Path(page).parent / path)
         if not Path(path).exists():
             breach(page, f"links to `{path}`, which is not there")
         elif path.endswith(".rs") and (test := re.fullmatch(r"`([a-z0-9_]+)`", label)):

@@ -32,13 +32,13 @@ usage
 \fBrun\fR: did not end within the grace, and was ended by its own answering thread
 .TP 10
 73
-the directory or its files can't be used
+the directory or its files can't be used; \fBrun \-\-listen\fR: an address can't be listened at
 .TP 10
 74
 \fBsend\fR: the holder could not print the message
 .TP 10
 75
-another holds it, is claiming, or does not make room, or what the last PROGRAM left behind is still there; \fBrun \-\-max\-starts\fR: too many starts; \fBstop\fR, \fBwait\fR: still there when the time was up, or busy (\fB\-\-if\-idle\fR)
+another holds it, is claiming, or does not make room, or what the last PROGRAM left behind is still there; \fBrun \-\-replace=overlap\fR: PROGRAM was not ready, and the one that runs goes on; \fBrun \-\-max\-starts\fR: too many starts; \fBstop\fR, \fBwait\fR: still there when the time was up, or busy (\fB\-\-if\-idle\fR)
 .TP 10
 76
 \fBrun\fR: another process holds the instance now
@@ -70,6 +70,9 @@ a level (\fBerror\fR, \fBwarn\fR, \fBinfo\fR, \fBdebug\fR, \fBtrace\fR): tells o
 \fBNOTIFY_SOCKET\fR, \fBWATCHDOG_USEC\fR, \fBWATCHDOG_PID\fR
 of a service manager: what it is to be told, as in \fBsd_notify\fR(3). PROGRAM gets others of the same names
 .TP
+\fBLISTEN_FDS\fR, \fBLISTEN_PID\fR, \fBLISTEN_FDNAMES\fR
+what PROGRAM gets of \fB\-\-listen\fR, as in \fBsd_listen_fds\fR(3); those of \fBgateway\fR itself it does not get
+.TP
 \fBNO_COLOR\fR, \fBCLICOLOR\fR
 no colour when set, when 0
 .SH FILES
@@ -82,7 +85,7 @@ the holder's pid, for people; and the locks that prove that it lives
 where it answers
 .TP
 \fINAME\fR.notify
-where PROGRAM says how it is (\fBNOTIFY_SOCKET\fR)
+where PROGRAM says how it is (\fBNOTIFY_SOCKET\fR); \fINAME\fR.notify2 and so on while one gets ready beside another
 .TP
 \fINAME\fR.json, \fINAME\fR.history
 what the last holder wrote about itself, and how the ones before it ended
