@@ -12,6 +12,9 @@ use crate::load::{Load, Report};
 
 const GATEWAY: &str = env!("CARGO_BIN_EXE_gateway");
 
+/// Between two replacements, so that whoever waited in one is answered before the next.
+const BETWEEN: Duration = Duration::from_millis(300);
+
 /// How one follows another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
@@ -94,6 +97,7 @@ fn measured(server: &Server, how: How, rounds: usize, at_least: Duration) -> (Re
         if how != How::Overlap {
             run(&["wait", "--ready"], dir.path());
         }
+        std::thread::sleep(BETWEEN);
     }
     let took = began.elapsed();
     std::thread::sleep(at_least.saturating_sub(took).max(Duration::from_millis(500)));

@@ -40,7 +40,7 @@ fn hear(guest: &Guest) -> Vec<u8> {
 
 fn read(client: &Stream) -> Vec<u8> {
     let mut piece = [0; 64];
-    match client.read(&mut piece, Some(soon()), None).unwrap() {
+    match client.read(&mut piece, Some(soon()), None, None).unwrap() {
         Read::Bytes(count) => piece[..count].to_vec(),
         other => panic!("{other:?}"),
     }
@@ -79,7 +79,7 @@ fn clients_are_met_heard_and_answered_and_their_end_is_seen() {
     drop(guest);
     assert_eq!(read(&client), b"farewell");
 
-    let silent = client.read(&mut [0], Some(Instant::now() + Duration::from_millis(20)), None).unwrap();
+    let silent = client.read(&mut [0], Some(Instant::now() + Duration::from_millis(20)), None, None).unwrap();
     assert!(matches!(silent, Read::End | Read::Nothing), "{silent:?}");
     let (waker, wakes) = Waker::pair().unwrap();
     std::thread::spawn(move || (0..10_000).for_each(|_| waker.wake())).join().unwrap();
