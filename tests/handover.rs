@@ -320,6 +320,20 @@ fn a_worker_without_sockets_overlaps_too() {
 }
 
 #[test]
+fn messages_reach_the_new_one_as_soon_as_it_holds() {
+    let place = Place::new();
+    let prints = "while read line; do echo got $line; done; exec sleep 1000";
+    let old = place.hold(&["run", "--messages", "stdin", "--", "sh", "-c", prints]);
+    let options =
+        ["run", "--messages", "stdin", "--replace=overlap", "--ready-after", "0s", "--", "sh", "-c", prints];
+    let next = place.start(&options);
+    next.says("holding ");
+    assert_eq!(old.end().code(), 0);
+    assert_eq!(place.finish(&["send", "hello"]).code(), 0);
+    assert!(next.prints("got ").contains("hello"));
+}
+
+#[test]
 fn a_limit_of_starts_does_not_keep_one_from_getting_ready() {
     let place = Place::new();
     let (mut old, _) = serving(&place, "v0");

@@ -86,7 +86,7 @@ pub(crate) fn run(which: &Which, args: Run) -> Result<u8, Error> {
                     return Ok(patience.over(&words::hints(&error, &which)));
                 }
             }
-            (Err(error @ Error::Refused { .. }), _) if args.overlaps() => {
+            (Err(error), _) if args.overlaps() && words::hands_nothing_over(&error) => {
                 words::does_not_overlap(&error, &which);
                 return Ok(exit::BUSY);
             }

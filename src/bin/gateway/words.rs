@@ -75,6 +75,11 @@ pub(crate) fn not_taken(in_the_way: InTheWay) {
     }
 }
 
+/// Whether a holder was asked to hand over, and does not, or does not know how.
+pub(crate) fn hands_nothing_over(error: &Error) -> bool {
+    matches!(error, Error::Refused { note, .. } if note.contains("hands nothing over") || note.contains("cannot hand over"))
+}
+
 /// Prints that the holder does not let another get ready beside it, in its own words, and what works.
 pub(crate) fn does_not_overlap(error: &Error, which: &Which) {
     say_error(&error.to_string());
