@@ -154,6 +154,9 @@ fn hold(instance: &Instance, holders: Holders, args: &Run) -> Result<u8, Error> 
         // And whoever has read it may send.
         let takes_messages = args.program.is_empty() || args.messages.is_some();
         let mut inbox = takes_messages.then(|| holders.messages());
+        if args.program.is_empty() && args.max_starts.is_none() {
+            holders.ready(""); // there is nothing to start: whoever has read it finds it so
+        }
         complain(&holding(instance, dir, &holders));
         if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
             return Ok(code);
