@@ -1,7 +1,7 @@
 //! What happens inside one process: times, by divan. `cargo bench --bench inside`, with `-- claim` those of that name.
 //!
 //! Everything runs on one core, holders in other processes too, so that a round trip means the same in every run. For what
-//! cannot cost less see `benches/speed`.
+//! cannot cost less see `benches/speed`; for what must not cost more, `benches/counts`.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)] // a measurement fails so, and says what it found
 
