@@ -140,7 +140,6 @@ pub(crate) fn record() -> Record {
         machine_id: Some("0123456789abcdef0123456789abcdef".into()),
         host: Some("workstation".into()),
         uid: Some(1_000),
-        user: Some("ann".into()),
         executable: Some("/usr/local/bin/gateway".into()),
         command: command(&["gateway", "run", "--name", NAME, "--", "python3", "-m", "hermes"]),
         version: Some("0.19.0".into()),
