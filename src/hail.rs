@@ -126,8 +126,8 @@ impl Hail {
 ///
 /// `also` is sent behind the ping, so that its reply comes with the pong, in one round trip.
 pub(crate) fn hail(place: &Place, patience: Patience, also: Option<&Request>) -> Hail {
-    let addresses = [Address::Path(place.socket()), place.abstract_name()];
-    let [path, name] = hail_each(place, &addresses, patience, also);
+    let addresses: [&dyn Fn() -> Address; 2] = [&|| Address::Path(place.socket()), &|| place.abstract_name()];
+    let [path, name] = hail_each(place, addresses, patience, also);
     let path = path.unwrap_or_else(|| Hail::met(Hailed::Nobody, None));
     // Somebody else's abstract name stops nobody, and is said by the holder that had to go without it.
     let found = match name {
@@ -170,7 +170,7 @@ fn recorded_elsewhere(place: &Place) -> Option<PathBuf> {
 
 /// Hails one address.
 pub(crate) fn hail_at(place: &Place, address: &Address, patience: Patience, also: Option<&Request>) -> Hail {
-    let [hail] = hail_each(place, std::array::from_ref(address), patience, also);
+    let [hail] = hail_each(place, [&|| address.clone()], patience, also);
     hail.unwrap_or_else(|| Hail::met(Hailed::Nobody, None))
 }
 
@@ -181,18 +181,19 @@ const SURELY_ELSEWHERE: u32 = 4;
 /// the time is up: two are two queues, and what is in the way at one need not be at the other.
 fn hail_each<const N: usize>(
     place: &Place,
-    addresses: &[Address; N],
+    addresses: [&dyn Fn() -> Address; N],
     patience: Patience,
     also: Option<&Request>,
 ) -> [Option<Hail>; N] {
-    let mut hails = [const { None }; N];
+    let (mut hails, mut known) = ([const { None }; N], [const { None }; N]);
     let (mut again, mut elsewhere) = ([true; N], [0; N]);
     let mut pause = Duration::from_millis(1);
     loop {
         let began = Instant::now();
         for at in (0..N).filter(|at| again[*at]).collect::<Vec<_>>() {
             let turn = patience.pong.min(Instant::now() + pause);
-            let (hail, may_change) = hail_once(place, &addresses[at], turn, patience, also);
+            let address = known[at].get_or_insert_with(addresses[at]);
+            let (hail, may_change) = hail_once(place, address, turn, patience, also);
             // A directory that was swapped between the pong and the look looks like another one.
             elsewhere[at] += u32::from(hail.note == Some(Note::OtherDirectory));
             again[at] = may_change || (1..SURELY_ELSEWHERE).contains(&elsewhere[at]);

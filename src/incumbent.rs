@@ -5,7 +5,10 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -39,6 +42,9 @@ pub struct Incumbent {
     connection: Arc<Mutex<Option<Connection>>>,
     /// What it said about itself beside its first pong.
     first: Option<Arc<StatusReply>>,
+    /// The nonce of that; those that follow are made of it and of their number.
+    nonce: [u8; 16],
+    pings: Arc<AtomicU64>,
 }
 
 /// A holder's answer to a message.
@@ -58,7 +64,13 @@ impl Incumbent {
         let is_free = !matches!(answered.also, Also::Owed);
         let connection = Arc::new(Mutex::new(is_free.then_some(answered.connection)));
         let first = answered.also.status().map(Arc::new);
-        Self { place, id, peer, took: answered.took, connection, first }
+        let (nonce, pings) = (answered.pong.nonce, Arc::default());
+        Self { place, id, peer, took: answered.took, connection, first, nonce, pings }
+    }
+
+    fn next_nonce(&self) -> [u8; 16] {
+        let number = self.pings.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        (u128::from_le_bytes(self.nonce) ^ u128::from(number)).to_le_bytes()
     }
 
     /// Its instance id: another one is another holder, whatever its pid.
@@ -92,7 +104,7 @@ impl Incumbent {
     /// # Errors
     /// It did not answer in time, or is gone.
     pub fn ping_blocking(&self, timeout: Duration) -> Result<Duration, Error> {
-        let nonce = InstanceId::random().map_or([0; 16], InstanceId::to_bytes);
+        let nonce = self.next_nonce();
         let began = Instant::now();
         match self.ask(&Request::Ping(Ping { nonce }), "ping", timeout)? {
             Reply::Pong(pong)

@@ -70,12 +70,9 @@ pub(crate) struct Record {
     /// The host's name, for people.
     #[serde(default)]
     pub(crate) host: Option<String>,
-    /// The user's number.
+    /// The user's number; his name would have to be asked for, perhaps of a server, while the locks are in hand.
     #[serde(default)]
     pub(crate) uid: Option<u32>,
-    /// The user's name, for people.
-    #[serde(default)]
-    pub(crate) user: Option<String>,
     /// The program's file.
     #[serde(default, serialize_with = "lossy::path_or_null")]
     pub(crate) executable: Option<PathBuf>,

@@ -24,7 +24,6 @@ pub(crate) fn sample() -> Record {
         machine_id: Some("machine".into()),
         host: Some("host".into()),
         uid: Some(1000),
-        user: Some("user".into()),
         executable: Some("/usr/bin/gateway".into()),
         command: vec!["gateway".into(), "run".into()],
         version: Some("0.1.0".into()),

@@ -56,7 +56,6 @@ impl Held {
             machine_id: platform::machine_id(),
             host: Some(platform::host_name()),
             uid: platform::user_number(platform::effective_user()),
-            user: platform::user_name(platform::effective_user()),
             executable: this.executable.clone(),
             command: this.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             version: Some(instance.program_version()),

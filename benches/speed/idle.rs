@@ -27,9 +27,11 @@ pub(crate) fn measure() {
             (wakes(pid) - wakes_before) as f64 / WATCHED.as_secs_f64(),
             field(&format!("/proc/{pid}/status"), "VmRSS:") as f64 / 1024.0,
         );
-        let missed = if woke <= 2.0 && resident < 8.0 { "" } else { "  MISSED" };
         let written = written(pid) - written_before;
-        println!("  {what:<44} {woke:>12.1} {written:>14} {resident:>12.1}  ≤ 2 wake-ups/s, < 8 MB{missed}");
+        let missed = if woke <= 2.0 && resident <= 6.0 && written == 0 { "" } else { "  MISSED" };
+        println!(
+            "  {what:<44} {woke:>12.1} {written:>14} {resident:>12.1}  ≤ 2 wake-ups/s, ≤ 6 MB, 0 bytes{missed}"
+        );
     }
     println!();
 }

@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)] // a measurement fails so, and says what it found
 
 #[cfg(target_os = "linux")]
+mod claim;
+#[cfg(target_os = "linux")]
 mod idle;
 #[cfg(target_os = "linux")]
 mod ping;
@@ -16,19 +18,37 @@ mod table;
 #[cfg(target_os = "linux")]
 mod takeover;
 
+/// What is measured; `cargo bench --bench speed -- claim ping` measures these two.
+#[cfg(target_os = "linux")]
+const PARTS: [(&str, fn()); 5] = [
+    ("processes", processes::measure),
+    ("takeover", takeover::measure),
+    ("claim", claim::measure),
+    ("ping", ping::measure),
+    ("idle", idle::measure),
+];
+
 #[cfg(target_os = "linux")]
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    match args.get(1..).unwrap_or_default() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.as_slice() {
         [role, dir] if role == "floor" => ping::serve_floor(dir.as_ref()),
         [role, dir] if role == "holder" => ping::hold(dir.as_ref()),
+        [role, dir] if role == "raw-claimer" => claim::raw(dir.as_ref()),
+        [role, dir] if role == "claimer" => claim::claim(dir.as_ref()),
         [role] if role == "child" => takeover::child(),
-        _ => {
+        // `cargo bench` adds a word of its own.
+        words => {
+            let wanted = |part: &str| {
+                let mut words = words.iter().filter(|word| !word.starts_with('-')).peekable();
+                words.peek().is_none() || words.any(|word| word == part)
+            };
             println!("{}\n", table::machine());
-            processes::measure();
-            takeover::measure();
-            ping::measure();
-            idle::measure();
+            for (part, measure) in PARTS {
+                if wanted(part) {
+                    measure();
+                }
+            }
         }
     }
 }

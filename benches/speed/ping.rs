@@ -1,5 +1,5 @@
-//! One ping over a kept connection, against a raw blocking client and a tokio server that answers as many bytes. All on
-//! one core: unpinned, the scheduler decides whether a round trip takes 8 µs or 45.
+//! Pings, over a kept connection and over one each, against a raw blocking client and a tokio server that answers as many
+//! bytes. All on one core: unpinned, the scheduler decides whether a round trip takes 8 µs or 45.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incumbent::{Claim, Instance};
+use incumbent::{Claim, Found, Instance};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -20,6 +20,7 @@ const ASKED: usize = 12 + 16;
 const ANSWERED: usize = 12 + 16 + 16 + (8 + 4) + (1 + 16);
 const TURNS: usize = 100;
 const PINGS: usize = 200;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn instance(dir: &Path) -> Instance {
     Instance::new("ping").unwrap().in_dir(dir).unwrap()
@@ -31,10 +32,14 @@ pub(crate) fn serve_floor(dir: &Path) {
     runtime.block_on(async {
         let listener = tokio::net::UnixListener::bind(dir.join("floor.sock")).unwrap();
         eprintln!("ready");
-        let (mut client, _) = listener.accept().await.unwrap();
-        let (mut asked, answer) = ([0; ASKED], [0; ANSWERED]);
-        while client.read_exact(&mut asked).await.is_ok() {
-            client.write_all(&answer).await.unwrap();
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut asked, answer) = ([0; ASKED], [0; ANSWERED]);
+                while client.read_exact(&mut asked).await.is_ok() {
+                    client.write_all(&answer).await.unwrap();
+                }
+            });
         }
     });
 }
@@ -55,40 +60,75 @@ pub(crate) fn role(role: &str, dir: &Path) -> Command {
     command
 }
 
-pub(crate) fn measure() {
+/// From now on this process, and whoever it starts, has one core; gives what it had before.
+pub(crate) fn stay_on_one_core() -> CpuSet {
     let before = sched_getaffinity(None).unwrap();
     let mut one = CpuSet::new();
     one.set((0..CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu)).unwrap());
-    sched_setaffinity(None, &one).unwrap(); // whoever is started now inherits it
+    sched_setaffinity(None, &one).unwrap();
+    before
+}
 
+fn ask(server: &mut UnixStream) {
+    server.write_all(&[0; ASKED]).unwrap();
+    server.read_exact(&mut [0; ANSWERED]).unwrap();
+}
+
+pub(crate) fn measure() {
+    let before = stay_on_one_core();
     let dir = tempfile::tempdir().unwrap();
     let servers = [
         table::start_until(&mut role("floor", dir.path()), "ready"),
         table::start_until(&mut role("holder", dir.path()), "ready"),
     ];
-    let mut raw = UnixStream::connect(dir.path().join("floor.sock")).unwrap();
-    let Claim::Lost(incumbent) = instance(dir.path()).claim_blocking().unwrap() else {
-        panic!("nobody holds")
-    };
+    kept(dir.path());
+    one_each(dir.path());
+    drop(servers);
+    sched_setaffinity(None, &before).unwrap();
+}
+
+fn kept(dir: &Path) {
+    let mut raw = UnixStream::connect(dir.join("floor.sock")).unwrap();
+    let Claim::Lost(incumbent) = instance(dir).claim_blocking().unwrap() else { panic!("nobody holds") };
     let mut floor = Times::of("raw blocking client, tokio server");
     let mut ours = Times::of("a ping by the library");
     for _ in 0..TURNS {
         for _ in 0..PINGS {
             let began = Instant::now();
-            raw.write_all(&[0; ASKED]).unwrap();
-            raw.read_exact(&mut [0; ANSWERED]).unwrap();
+            ask(&mut raw);
             floor.add(began.elapsed());
         }
         for _ in 0..PINGS {
             let began = Instant::now();
-            incumbent.ping_blocking(Duration::from_secs(5)).unwrap();
+            incumbent.ping_blocking(PATIENCE).unwrap();
             ours.add(began.elapsed());
         }
     }
-    drop(servers);
-    sched_setaffinity(None, &before).unwrap();
-    table::show(
+    table::show_tails(
         "One ping over a kept connection, both ends on one core",
-        vec![(floor, None), (ours, Some(1.5))],
+        vec![(floor, None, None), (ours, Some(1.2), Some(1.5))],
     );
+}
+
+fn one_each(dir: &Path) {
+    let (socket, instance) = (dir.join("floor.sock"), instance(dir));
+    let mut floor = Times::of("raw blocking client, tokio server");
+    let mut ours = Times::of("found and let go of, by the library");
+    for _ in 0..TURNS {
+        for _ in 0..PINGS / 2 {
+            let began = Instant::now();
+            let mut raw = UnixStream::connect(&socket).unwrap();
+            ask(&mut raw);
+            drop(raw);
+            floor.add(began.elapsed());
+        }
+        for _ in 0..PINGS / 2 {
+            let began = Instant::now();
+            let found = instance.find_blocking(PATIENCE).unwrap();
+            assert!(matches!(found, Found::Incumbent(_)));
+            drop(found);
+            ours.add(began.elapsed());
+        }
+    }
+    table::show_rates("Connect, ping, close; both ends on one core", vec![(floor, None), (ours, Some(0.8))]);
 }

@@ -30,19 +30,58 @@ impl Times {
     }
 }
 
-/// Prints one table: the first row is what the others are compared with; each has the ratio that it should not exceed.
+/// Prints one table: the first row is what the others are compared with; each has the ratio that its median should not
+/// exceed.
 pub(crate) fn show(title: &str, rows: Vec<(Times, Option<f64>)>) {
+    show_tails(title, rows.into_iter().map(|(times, target)| (times, target, None)).collect());
+}
+
+/// As [`show`]; each row has a second ratio, for what one of a hundred exceeds.
+pub(crate) fn show_tails(title: &str, rows: Vec<(Times, Option<f64>, Option<f64>)>) {
     println!("{title}");
-    println!("  {:<44} {:>6} {:>9} {:>9} {:>9} {:>7}  target", "µs", "n", "median", "p10", "p90", "ratio");
+    println!(
+        "  {:<44} {:>6} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7}  target",
+        "µs", "n", "median", "p10", "p90", "p99", "ratio", "at p99"
+    );
+    let mut floor = None;
+    for (mut times, target, tail_target) in rows {
+        let (median, p99) = (times.at(0.5), times.at(0.99));
+        let (floor, floor_p99) = *floor.get_or_insert((median, p99));
+        let (ratio, tail) = (median / floor, p99 / floor_p99);
+        let verdict = verdicts(&[(ratio, target, ""), (tail, tail_target, " at p99")]);
+        let (p10, p90, n) = (times.at(0.1), times.at(0.9), times.taken.len());
+        println!(
+            "  {:<44} {n:>6} {median:>9.1} {p10:>9.1} {p90:>9.1} {p99:>9.1} {ratio:>7.2} {tail:>7.2}  {verdict}",
+            times.what
+        );
+    }
+    println!();
+}
+
+fn verdicts(ratios: &[(f64, Option<f64>, &str)]) -> String {
+    let told = ratios.iter().filter_map(|(ratio, target, of_what)| {
+        let target = (*target)?;
+        Some(format!("≤ {target}{of_what}{}", if *ratio <= target { "" } else { " MISSED" }))
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// Prints one table of what is done again and again: operations a second, as they came; the first row is what the others
+/// are compared with, and each has the share of it that it should reach.
+pub(crate) fn show_rates(title: &str, rows: Vec<(Times, Option<f64>)>) {
+    println!("{title}");
+    println!("  {:<44} {:>6} {:>9} {:>9} {:>7}  target", "", "n", "a second", "median µs", "ratio");
     let mut floor = None;
     for (mut times, target) in rows {
-        let median = times.at(0.5);
-        let ratio = median / *floor.get_or_insert(median);
+        let total: Duration = times.taken.iter().sum();
+        #[allow(clippy::cast_precision_loss)]
+        let rate = times.taken.len() as f64 / total.as_secs_f64();
+        let ratio = rate / *floor.get_or_insert(rate);
         let verdict = target.map_or_else(String::new, |target| {
-            format!("≤ {target}{}", if ratio <= target { "" } else { "  MISSED" })
+            format!("≥ {target}{}", if ratio >= target { "" } else { " MISSED" })
         });
-        let (p10, p90, n) = (times.at(0.1), times.at(0.9), times.taken.len());
-        println!("  {:<44} {n:>6} {median:>9.1} {p10:>9.1} {p90:>9.1} {ratio:>7.2}  {verdict}", times.what);
+        let (median, n) = (times.at(0.5), times.taken.len());
+        println!("  {:<44} {n:>6} {rate:>9.0} {median:>9.1} {ratio:>7.2}  {verdict}", times.what);
     }
     println!();
 }

@@ -1,7 +1,7 @@
-//! Byte strings and lists of them, for `#[serde(with = "…")]`.
+//! Byte strings, lists of them, and ids, for `#[serde(with = "…")]`.
 //!
-//! Left alone, serde reads and writes a `Vec<u8>` byte by byte; here it goes in one piece, with the
-//! same bytes on the wire. A list costs more in memory (24 bytes an entry) than on the wire (8), so
+//! Left alone, serde reads and writes a `Vec<u8>` or an array byte by byte; here it goes in one piece,
+//! with the same bytes on the wire. A list costs more in memory (24 bytes an entry) than on the wire (8), so
 //! its entries are limited: that keeps every single allocation below the limit of a body. Proven by
 //! `tests/memory.rs`.
 
@@ -11,6 +11,19 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 /// The greatest number of entries in a list of byte strings (a command, arguments).
 pub const MAX_LIST: usize = 1 << 15;
+
+/// Sixteen bytes, in one piece: as the number that has them on the wire, least significant first.
+pub(crate) mod sixteen {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 16], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u128(u128::from_le_bytes(*bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Error> {
+        u128::deserialize(from).map(u128::to_le_bytes)
+    }
+}
 
 /// A `Vec<u8>`, written in one piece.
 pub(crate) mod one {

@@ -5,12 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, ProgressPhase, StopReason, Why};
+use crate::{Outcome, ProgressPhase, StopReason, Why, bytes};
 
 /// Asks whether the holder is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ping {
     /// Random bytes, which the pong repeats.
+    #[serde(with = "bytes::sixteen")]
     pub nonce: [u8; 16],
 }
 
@@ -18,8 +19,10 @@ pub struct Ping {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pong {
     /// The nonce of the ping.
+    #[serde(with = "bytes::sixteen")]
     pub nonce: [u8; 16],
     /// Random bytes, new with every claim that is won.
+    #[serde(with = "bytes::sixteen")]
     pub instance_id: [u8; 16],
     /// The instance's name.
     pub name: String,
@@ -46,6 +49,7 @@ pub struct Identity {
     /// The holder's process id, in its own pid namespace.
     pub pid: u32,
     /// Random bytes, new with every claim that is won.
+    #[serde(with = "bytes::sixteen")]
     pub instance_id: [u8; 16],
     /// The program's version.
     pub version: String,

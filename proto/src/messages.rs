@@ -208,8 +208,12 @@ fn known(header: Header) -> Result<Kind, Malformed> {
     }
 }
 
+/// What most frames fit into, so that their memory is asked for once.
+const USUAL: usize = 256;
+
 fn frame<M: Serialize>(version: u16, kind: Kind, message: &M) -> Result<Vec<u8>, TooLong> {
-    let mut frame = vec![0; HEADER_LEN];
+    let mut frame = Vec::with_capacity(USUAL);
+    frame.resize(HEADER_LEN, 0);
     codec::encode(message, &mut frame)?;
     let length = u32::try_from(frame.len() - HEADER_LEN).map_err(|_| TooLong)?;
     frame[..HEADER_LEN].copy_from_slice(&Header { version, kind: kind.byte(), flags: 0, length }.to_bytes());

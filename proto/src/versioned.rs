@@ -35,6 +35,7 @@ pub struct StatusReply {
     /// Its process id, in its own pid namespace.
     pub pid: u32,
     /// Random bytes, new with every claim that is won.
+    #[serde(with = "bytes::sixteen")]
     pub instance_id: [u8; 16],
     /// The generation: a number that grows with every claim that is won.
     pub generation: u64,

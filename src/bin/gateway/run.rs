@@ -175,11 +175,12 @@ fn hold(instance: &Instance, claimed: Claimed, args: &Run) -> Result<u8, Error> 
         // And whoever has read it may send.
         let takes_messages = args.program.is_empty() || args.messages.is_some();
         let mut inbox = (takes_messages && beside.is_none()).then(|| holders.messages());
+        if args.program.is_empty() && args.max_starts.is_none() {
+            holders.ready(""); // there is nothing to start: whoever has read it finds it so
+        }
         if beside.is_none() {
             complain(&holding(instance, dir, &holders));
-        }
-        // What gets ready beside another is none that is started again and again.
-        if beside.is_none() {
+            // What gets ready beside another is none that is started again and again.
             if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
                 return Ok(code);
             }
