@@ -12,6 +12,7 @@ use crate::{
     Claim, Instance,
     history::{self, Entry, KEPT},
     instance_id::InstanceId,
+    offer::FailedTakeover,
     place::Place,
     record::{self, End, Past, Record},
     timestamp,
@@ -39,7 +40,8 @@ pub fn paths(name: &str, dir: &Path) -> Option<Vec<PathBuf>> {
     let place = Place::new(Instance::new(name).ok()?.name(), dir);
     Some(vec![
         place.child(),
-        place.notify(),
+        place.notify(1),
+        place.notify(2),
         place.socket(),
         place.pid,
         place.record,
@@ -110,6 +112,7 @@ pub fn read_history(path: &Path, bytes: &[u8], added: (u64, [u8; 16], i64)) {
         started_at_us: added.2,
         ended_at_us: Some(added.2),
         end: Some(End::Released),
+        failed_takeovers: vec![FailedTakeover { at_us: added.2, pid: None, why: "é\u{0}\"".into() }],
     };
     history::append(path, &newest).expect("a scratch file");
     let after = check_history(path);

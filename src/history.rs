@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::inspection::{State, Verdict};
 use crate::instance::Instance;
 use crate::instance_id::InstanceId;
-use crate::offer::FailedTakeover;
+use crate::offer::{FailedTakeover, IN_HISTORY};
 use crate::place::Place;
 use crate::record::{End, Past, Record};
 use crate::starter::Starter;
@@ -81,7 +81,7 @@ impl Entry {
             started_at_us: record.started_at_us,
             ended_at_us: end.and_then(|(_, at)| at),
             end: end.map(|(end, _)| end),
-            failed_takeovers: record.failed_takeovers.clone(),
+            failed_takeovers: record.failed_takeovers.iter().rev().take(IN_HISTORY).rev().cloned().collect(),
         }
     }
 

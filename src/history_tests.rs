@@ -247,3 +247,14 @@ proptest! {
         prop_assert!(read(&path).0.contains(&entry(4)));
     }
 }
+
+#[test]
+fn the_longest_generation_with_all_its_failed_takeovers_is_one_line() {
+    let (_dir, path) = place();
+    let failed = FailedTakeover { at_us: 1_795_482_999_000_000, pid: Some(u32::MAX), why: "é".repeat(200) };
+    let command = vec!["é".repeat(20_000)];
+    let record = Record { failed_takeovers: vec![failed; 8], command, ..sample() };
+    let entry = Entry::of(&record, Some((End::Released, Some(1_795_482_999_000_000))));
+    append(&path, &entry).unwrap();
+    assert_eq!(read(&path).0[0].failed_takeovers.len(), IN_HISTORY);
+}

@@ -55,8 +55,20 @@ pub struct FailedTakeover {
 
 /// So many of those that failed are remembered.
 const REMEMBERED: usize = 8;
-/// No reason is longer.
-const LONGEST_WHY: usize = 300;
+/// And so many of them in the line of the history, which has to stay short.
+pub(crate) const IN_HISTORY: usize = 3;
+/// No reason takes more bytes in JSON.
+const LONGEST_WHY: usize = 400;
+
+/// A reason as it is shown and written: without control characters, and short enough.
+fn short(why: &str) -> String {
+    let mut left = LONGEST_WHY;
+    let fits = |c: &char| {
+        let escaped = c.len_utf8() + usize::from(matches!(c, '"' | '\\'));
+        left.checked_sub(escaped).inspect(|rest| left = *rest).is_some()
+    };
+    text::shown(why).chars().take_while(fits).collect()
+}
 
 /// What is offered, as the answering thread passes it on.
 #[derive(Debug)]
@@ -147,8 +159,8 @@ impl Handing {
         if *self.held.life.borrow() != Life::Holding {
             return;
         }
-        let why: String = text::shown(why).chars().take(LONGEST_WHY).collect();
-        let failed = FailedTakeover { at_us: timestamp::of(SystemTime::now()), pid: self.pid, why };
+        let failed =
+            FailedTakeover { at_us: timestamp::of(SystemTime::now()), pid: self.pid, why: short(why) };
         let who =
             failed.pid.map_or_else(|| "in another pid namespace".to_owned(), |pid| format!("by pid {pid}"));
         self.held.set_problem(
@@ -174,5 +186,20 @@ impl Drop for Handing {
         }
         self.held.handing.store(false, Ordering::Release);
         crate::answer::post_changed(&self.held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_short_in_json_whatever_it_is() {
+        for why in ["é", "\"", "\\", "\u{7}", "a", "\u{10348}"] {
+            let short = short(&why.repeat(5000));
+            let json = serde_json::to_string(&short).unwrap_or_default();
+            assert!((LONGEST_WHY - 4..=LONGEST_WHY + 2).contains(&json.len()), "{why}: {}", json.len());
+        }
+        assert_eq!(short("it ended with 1"), "it ended with 1");
     }
 }
