@@ -164,8 +164,13 @@ impl Run {
         if self.listen.len() > MOST_SOCKETS {
             return Some(format!("at most {MOST_SOCKETS} sockets can be handed over"));
         }
-        if !platform::GIVES_SOCKETS && (self.overlaps() || !self.listen.is_empty()) {
-            return Some("--listen and --replace=overlap are not there on this system yet".to_owned());
+        if !platform::GIVES_SOCKETS && !self.listen.is_empty() {
+            return Some("--listen is not there on this system".to_owned());
+        }
+        if !platform::HANDS_OVER && self.overlaps() {
+            return Some(
+                "--replace=overlap is not there on this system: sockets are not handed over".to_owned(),
+            );
         }
         None
     }
