@@ -26,6 +26,9 @@
 //! who listens and a free lock. No file is ever unlinked to release or to break anything, and no pid that stands in a file
 //! is signalled.
 //!
+//! A holder may **hand over**: what it offers ([`Holder::offer`]), listening sockets and bytes of its own, reaches whoever takes
+//! over before it is asked to make room ([`Instance::begin_takeover`]), so that no connection is refused in between.
+//!
 //! Everything answers on a thread of its own, so that a program whose loop is blocked still does, and works from any
 //! async executor or from none: each `async` function has a twin that ends in `_blocking`.
 //!
