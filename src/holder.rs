@@ -144,7 +144,7 @@ impl Holder {
     /// [`Error::TooLong`]; [`Error::Io`] for a socket that cannot be looked at.
     ///
     /// # Platform
-    /// Unix. On Windows nothing is handed over: who asks is refused.
+    /// Unix: by `SCM_RIGHTS`. Windows: TCP sockets, by `WSADuplicateSocketW`; run under Wine only.
     pub fn offer(&self, listeners: Vec<Listening>, state: impl Into<Vec<u8>>) -> Result<(), Error> {
         let offer = Arc::new(Offer::new(listeners, state.into())?);
         self.show(|face| face.offer = Some(offer));

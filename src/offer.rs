@@ -101,18 +101,22 @@ impl Offer {
         Ok(Self { listeners: listeners.into_iter().map(of).collect::<Result<_, _>>()?, state })
     }
 
-    /// The words for what can still be passed on, and which those are.
-    pub(crate) fn say(self: &Arc<Self>) -> (incumbent_proto::Offered, Vec<usize>) {
-        let intact = |at: &usize| self.listeners[*at].socket.is_intact();
-        let which: Vec<usize> = (0..self.listeners.len()).filter(intact).collect();
+    /// The words for what can still be passed on to that process, and which those are.
+    pub(crate) fn say(self: &Arc<Self>, to: Option<u32>) -> (incumbent_proto::Offered, Vec<usize>) {
+        let described: Vec<(usize, Option<Vec<u8>>)> = (0..self.listeners.len())
+            .filter_map(|at| Some((at, self.listeners[at].socket.describe(to).ok()?)))
+            .collect();
+        let which: Vec<usize> = described.iter().map(|(at, _)| *at).collect();
+        let descriptions = described.into_iter().filter_map(|(_, description)| description).collect();
         let names = which.iter().map(|at| self.listeners[*at].name.clone().into_bytes()).collect();
         let addresses = which.iter().map(|at| self.listeners[*at].address.clone().into_bytes()).collect();
-        (incumbent_proto::Offered { names, addresses, state: self.state.clone() }, which)
+        (incumbent_proto::Offered { names, addresses, state: self.state.clone(), descriptions }, which)
     }
 }
 
 /// Pairs the words of a holder with what came beside them; what does not listen is closed.
-pub(crate) fn received(offered: incumbent_proto::Offered, sockets: Vec<Socket>) -> Received {
+pub(crate) fn received(offered: incumbent_proto::Offered, mut sockets: Vec<Socket>) -> Received {
+    sockets.extend(platform::described(&offered.descriptions));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let words = offered.names.into_iter().map(text).zip(offered.addresses.into_iter().map(text));
     let listeners = words

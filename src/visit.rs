@@ -18,7 +18,7 @@ use crate::{
     answer::Ticket,
     held::{Answered, Held, Life, StopAsked, Successor},
     offer::{Handing, Offer},
-    platform::{self, Passable, Peer},
+    platform::{Passable, Peer},
 };
 
 /// For so long a connection may say nothing.
@@ -183,7 +183,7 @@ impl Visit {
             return self.refuse(Why::Other, &why);
         }
         let offer = held.face().offer.clone();
-        let Some(offer) = offer.filter(|_| platform::PASSES_SOCKETS) else {
+        let Some(offer) = offer else {
             return self.refuse(Why::Other, "it hands nothing over");
         };
         if self.handing.is_none() {
@@ -192,7 +192,7 @@ impl Visit {
         if self.handing.is_none() {
             return self.refuse(Why::TooBusy, "another is taking over");
         }
-        let (words, which) = offer.say();
+        let (words, which) = offer.say(self.peer.pid);
         let at = self.said.len();
         self.say(&Reply::Offered(words));
         // A second one may not be asked for before the first was read.

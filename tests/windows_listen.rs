@@ -11,6 +11,11 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::windows::io::FromRawSocket as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
 use gateway::Place;
@@ -70,25 +75,40 @@ fn run(options: &[&str], version: &str) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
+/// The version that answers. It always connects; a server that is ended drops what it has accepted, and answers nothing.
 fn ask(at: SocketAddr) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
-    stream.write_all(b"?").unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let _ = stream.write_all(b"?").and_then(|()| stream.read_to_string(&mut answer));
     answer
 }
 
 #[test]
-fn program_asks_for_its_sockets_and_the_next_one_binds_them_when_it_is_gone() {
+fn program_asks_for_its_sockets_and_the_next_one_is_handed_them_with_who_waits_in_their_queues() {
     let place = Place::new();
     let running = place.start(&run(&["--listen", "127.0.0.1:0", "--listen", "x=127.0.0.1:0"], "one"));
     let line = running.says("listening at ");
     let at: SocketAddr = line.split(' ').nth(2).unwrap().parse().unwrap();
     running.prints("serving one at 2 sockets");
     assert_eq!(ask(at), "one");
-    let next = place.start(&run(&["--replace", "--listen", &at.to_string()], "two"));
+    // It connects all the while, also when neither of the two accepts.
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = is_over.clone();
+    let client = thread::spawn(move || {
+        let mut versions = Vec::new();
+        while !over.load(Ordering::SeqCst) {
+            versions.push(ask(at));
+        }
+        versions.retain(|version| !version.is_empty());
+        versions.dedup();
+        versions
+    });
+    let next = place.start(&run(&["--replace", "--listen", "127.0.0.1:0"], "two"));
     next.prints("serving two at 1 sockets");
-    assert_eq!(ask(at), "two");
+    assert_eq!(running.end().code(), 0);
+    assert_eq!(ask(at), "two", "at the address that it did not name");
+    is_over.store(true, Ordering::SeqCst);
+    assert_eq!(client.join().unwrap(), ["one", "two"]);
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub(crate) fn said(kind: Kind) -> Said {
             names: words(&["http", "admin"]),
             addresses: words(&["127.0.0.1:8080", "/run/hermes/admin.sock"]),
             state: vec![b'z'; 256],
+            descriptions: Vec::new(),
         })),
         Kind::Withdrawn => Said::Reply(Reply::Withdrawn(Withdrawn {})),
         Kind::Pong => {

@@ -117,7 +117,8 @@ pub struct Handover {
 /// The greatest number of sockets that are handed over.
 pub const MAX_OFFERED: usize = 64;
 
-/// What the holder hands over. Beside the first byte of the frame comes a descriptor for each socket, in their order.
+/// What the holder hands over. On Unix a descriptor for each socket comes beside the first byte of the frame, in their
+/// order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
     /// The names of the listening sockets, at most [`MAX_OFFERED`].
@@ -129,6 +130,9 @@ pub struct Offered {
     /// What else the holder's program gives its successor.
     #[serde(with = "bytes::one")]
     pub state: Vec<u8>,
+    /// Windows: for each socket, what the asker makes one of; elsewhere none.
+    #[serde(with = "bytes::list")]
+    pub descriptions: Vec<Vec<u8>>,
 }
 
 /// Says that the asker of a handover does not take the holder's place after all.

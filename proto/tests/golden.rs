@@ -225,6 +225,7 @@ fn replies() -> Vec<(&'static str, Reply)> {
                 names: vec![b"http".to_vec()],
                 addresses: vec![b"127.0.0.1:8080".to_vec()],
                 state: b"42".to_vec(),
+                descriptions: vec![],
             }),
         ),
         ("withdrawn", Reply::Withdrawn(Withdrawn {})),

@@ -44,7 +44,7 @@ pub(crate) use unix::{
     most_descriptors,
     owned::Owned,
     parent,
-    passing::{PASSES_SOCKETS, Passable, listens},
+    passing::{Passable, described, listens},
     plain_files::{create_private, empty, kind_of, open_to_append, open_to_look, replace_file},
     served::{Awaited, Guest, Listener, Waker, Wakes, wait_for_any},
     session,
@@ -98,7 +98,7 @@ pub(crate) use windows::{
     kept,
     locks::{NAMES_OWNERS, means_no_locks, owner as lock_owner, try_lock, unlock},
     owned::Owned,
-    passing::{PASSES_SOCKETS, Passable, listens},
+    passing::{Passable, described, listens},
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
         TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listeners_user, means_nobody,

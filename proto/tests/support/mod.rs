@@ -36,11 +36,9 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
             Reply::Progress(Progress { phase: phase.into(), remaining_ms, busy, note })
         }),
         (any::<u8>(), text()).prop_map(|(why, note)| Reply::Refused(Refused { why: why.into(), note })),
-        (list(), list(), bytes()).prop_map(|(names, addresses, state)| Reply::Offered(Offered {
-            names,
-            addresses,
-            state
-        })),
+        (list(), list(), bytes(), list()).prop_map(|(names, addresses, state, descriptions)| {
+            Reply::Offered(Offered { names, addresses, state, descriptions })
+        }),
         Just(Reply::Withdrawn(Withdrawn {})),
         any::<(u16, u16)>().prop_map(|(min, max)| Reply::Unsupported(Unsupported { min, max })),
     ]

@@ -167,10 +167,8 @@ impl Run {
         if !platform::GIVES_SOCKETS && !self.listen.is_empty() {
             return Some("--listen is not there on this system".to_owned());
         }
-        if !platform::HANDS_OVER && self.overlaps() {
-            return Some(
-                "--replace=overlap is not there on this system: sockets are not handed over".to_owned(),
-            );
+        if !platform::OVERLAPS && self.overlaps() {
+            return Some("--replace=overlap is not there on this system".to_owned());
         }
         None
     }

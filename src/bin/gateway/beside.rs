@@ -10,9 +10,7 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use incumbent::{
-    Begun, ChildLock, Claim, Error, Holder, Instance, Listening, Takeover, platform_for_gateway as platform,
-};
+use incumbent::{Begun, ChildLock, Claim, Error, Holder, Instance, Listening, Takeover};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -48,8 +46,7 @@ impl From<Box<InTheWay>> for Failed {
 
 /// Whether the takeover is one in two halves.
 pub(crate) fn is_wanted(args: &Run) -> bool {
-    // Where nothing is handed over, the sockets are bound when the one that is replaced is gone, as at any start.
-    platform::HANDS_OVER && (args.overlaps() || (args.replace.is_some() && !args.listen.is_empty()))
+    args.overlaps() || (args.replace.is_some() && !args.listen.is_empty())
 }
 
 /// Takes over, with what is handed over.

@@ -23,7 +23,7 @@ pub use super::{
     datagrams::{Datagram, Datagrams, connect_datagrams, nobody_hears_at, receive_datagram},
     detached, hints,
     listening::{
-        GIVES_SOCKETS, Given, HANDS_OVER, copy_of, give_sockets, listen_again, listen_at, listen_at_path,
+        GIVES_SOCKETS, Given, OVERLAPS, copy_of, give_sockets, listen_again, listen_at, listen_at_path,
         listening_address, listens_at_path, who_listens,
     },
 };

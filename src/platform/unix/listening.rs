@@ -38,8 +38,8 @@ const FIRST: RawFd = 3;
 /// Whether a program can be given sockets to listen at.
 pub const GIVES_SOCKETS: bool = true;
 
-/// Whether they pass from one `gateway` to the next.
-pub const HANDS_OVER: bool = true;
+/// Whether one `gateway` can get ready beside another.
+pub const OVERLAPS: bool = true;
 
 /// Listens at an address of this machine. An address of IPv6 is one of IPv6 alone. The socket blocks.
 ///

@@ -19,9 +19,6 @@ use super::{owned::Owned, socket::NO_SIGNAL};
 /// A socket that passes from process to process.
 pub type Socket = OwnedFd;
 
-/// Whether this system passes sockets on.
-pub(crate) const PASSES_SOCKETS: bool = true;
-
 /// As many as come beside one frame.
 const MOST: usize = incumbent_proto::MAX_OFFERED;
 
@@ -34,9 +31,9 @@ impl Passable {
         Owned::new(socket).map(Self)
     }
 
-    /// Tells whether it still is what was given.
-    pub(crate) fn is_intact(&self) -> bool {
-        self.0.get().is_ok()
+    /// What that process makes a socket of: none, it comes beside the words. An error: it is not what was given any more.
+    pub(crate) fn describe(&self, _to: Option<u32>) -> io::Result<Option<Vec<u8>>> {
+        self.0.get().map(|_| None)
     }
 
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -78,6 +75,11 @@ pub(super) fn receive_with(
         let _ = rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC);
     }
     Ok(got.bytes)
+}
+
+/// The sockets of descriptions: none, they come beside the words.
+pub(crate) fn described(_descriptions: &[Vec<u8>]) -> Vec<Socket> {
+    Vec::new()
 }
 
 /// Tells whether it is a stream socket that listens.

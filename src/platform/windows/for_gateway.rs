@@ -28,7 +28,7 @@ use super::{
 };
 
 pub use super::listening::{
-    GIVES_SOCKETS, Given, HANDS_OVER, copy_of, give_sockets, listen_again, listen_at, listen_at_path,
+    GIVES_SOCKETS, Given, OVERLAPS, copy_of, give_sockets, listen_again, listen_at, listen_at_path,
     listening_address, listens_at_path, nobody_hears_at, who_listens,
 };
 pub use super::{

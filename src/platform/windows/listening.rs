@@ -6,27 +6,24 @@
 //! 2. It gets a `WSAPROTOCOL_INFOW` for each socket, made for that process alone (`WSADuplicateSocketW`), and the end of the
 //!    stream. Only that process can make a socket of it, so that a wrong number gives nobody anything.
 //!
-//! Nothing is handed over from holder to holder (`passing.rs`). Proven by `tests/windows_listen.rs`, under Wine.
+//! From holder to holder they pass by the endpoint (`passing.rs`). Proven by `tests/windows_listen.rs`, under Wine.
 
 use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::windows::io::AsRawSocket as _,
     path::Path,
     process::Command,
     thread,
     time::Duration,
 };
 
-use windows_sys::Win32::Networking::WinSock::{WSADuplicateSocketW, WSAPROTOCOL_INFOW};
-
-use super::passing::Socket;
+use super::passing::{Socket, description_for, listens};
 
 /// Whether a program can be given sockets to listen at.
 pub const GIVES_SOCKETS: bool = true;
 
-/// Whether they pass from one `gateway` to the next.
-pub const HANDS_OVER: bool = false;
+/// Whether one `gateway` can get ready beside another.
+pub const OVERLAPS: bool = false;
 
 /// So long one that asks may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,7 +72,7 @@ pub fn copy_of(socket: &Socket) -> io::Result<Socket> {
 /// Where it listens.
 #[must_use]
 pub fn listening_address(socket: &Socket) -> Option<SocketAddr> {
-    TcpListener::from(socket.try_clone().ok()?).local_addr().ok()
+    TcpListener::from(socket.try_clone().ok().filter(listens)?).local_addr().ok()
 }
 
 /// Not here.
@@ -138,20 +135,4 @@ fn answer(mut asker: &TcpStream, secret: &str, sockets: &[Socket]) -> io::Result
         asker.write_all(&description_for(pid, socket)?)?;
     }
     Ok(())
-}
-
-/// What that process can make a socket of.
-fn description_for(pid: u32, socket: &Socket) -> io::Result<Vec<u8>> {
-    // SAFETY: all zeroes is a valid value of this struct of numbers and arrays, which the system overwrites.
-    let mut about: WSAPROTOCOL_INFOW = unsafe { std::mem::zeroed() };
-    let socket = usize::try_from(socket.as_raw_socket()).map_err(io::Error::other)?;
-    // SAFETY: the socket is open, and the struct outlives the call.
-    if unsafe { WSADuplicateSocketW(socket, pid, &raw mut about) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the struct has no padding, and every byte of it was written: zeroed, and then by the system.
-    let bytes = unsafe {
-        std::slice::from_raw_parts((&raw const about).cast::<u8>(), size_of::<WSAPROTOCOL_INFOW>())
-    };
-    Ok(bytes.to_vec())
 }
