@@ -1,4 +1,5 @@
-//! What `gateway` costs, beside what cannot cost less: medians, and their ratios, of one run. `cargo bench` runs it.
+//! What `gateway` costs, beside what cannot cost less: medians, and their ratios, of one run. `cargo bench` runs it;
+//! `-- scale` what grows with the number of instances (`scale.rs`).
 //!
 //! Everything that is compared is measured in turns, so that a noisy minute meets all alike; compare ratios of one table
 //! only. No test depends on a figure. Every process that is started is ended with this one.
@@ -6,11 +7,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)] // a measurement fails so, and says what it found
 
 #[cfg(target_os = "linux")]
+mod herds;
+#[cfg(target_os = "linux")]
 mod idle;
 #[cfg(target_os = "linux")]
 mod ping;
 #[cfg(target_os = "linux")]
 mod processes;
+#[cfg(target_os = "linux")]
+mod scale;
+#[cfg(target_os = "linux")]
+mod senders;
 #[cfg(target_os = "linux")]
 mod table;
 #[cfg(target_os = "linux")]
@@ -22,7 +29,14 @@ fn main() {
     match args.get(1..).unwrap_or_default() {
         [role, dir] if role == "floor" => ping::serve_floor(dir.as_ref()),
         [role, dir] if role == "holder" => ping::hold(dir.as_ref()),
+        [role, dir, count] if role == "many" => scale::hold(dir.as_ref(), count.parse().unwrap()),
+        [role, dir] if role == "taker" => senders::take(dir.as_ref()),
+        [role, dir] if role == "sender" => senders::send(dir.as_ref()),
         [role] if role == "child" => takeover::child(),
+        [part, ..] if part == "scale" => {
+            println!("{}\n", table::machine());
+            scale::measure();
+        }
         _ => {
             println!("{}\n", table::machine());
             processes::measure();
