@@ -32,7 +32,9 @@ def targets(rows):
         return "not measured" if ratio is None else "ok" if ratio <= most else "MISSED"
 
     def share(value):
-        return "–" if value is None else f"{value:.2f}" if value > 0.05 else f"1/{1 / value:.0f}"
+        if value is None or isinstance(value, int):
+            return "–" if value is None else str(value)
+        return f"{value:.2f}" if value > 0.05 else f"1/{1 / value:.0f}"
 
     return table(["target", "measured", "at most", ""],
                  [(what, share(ratio), share(most), verdict(ratio, most)) for what, ratio, most in rows])
@@ -50,6 +52,49 @@ def times(rows):
                            [(f"**{row['name']}**" if row["name"].startswith("gateway") else row["name"], ms(row.get("median")), ms(row.get("p10")), ms(row.get("p90")),
                              ms(row["median"] / floor) if floor and row["n"] else "–", row["n"]) for row in own]))
     return "\n".join(parts)
+
+
+def behaviour(rows, columns):
+    def seconds(value):
+        return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+    def cell(row, column):
+        found = row[column]
+        if found is None:
+            return "–"
+        if found["code"] is None:
+            return f"hangs > {row['limit']:.0f} s"
+        if "status" in column:
+            words = {0: "it runs", 4: "unresponsive"} if row["name"].startswith(("gateway", "incumbent")) else {0: "it runs"}
+            said = words.get(found["code"], f"error {found['code']}")
+        elif column in ("second", "full_second"):
+            said = "**started**" if found["code"] == 0 else "refused"
+        else:
+            said = "yes" if found["code"] == 0 else "**no**"
+        return f"{said}, {seconds(found['s'])}"
+
+    return table(["", *columns.values()], [(row["name"], *(cell(row, each) for each in columns)) for row in rows], 99)
+
+
+def herds(rows):
+    lines = [(row["name"], f"{row['ms']:.0f}", f"{row['ratio']:.2f}", one_or_more(row), row["herds"], row["told"] or "–", row["hanging"] or "–")
+             for row in rows]
+    return table([f"{rows[0]['count']} at once", "ms, until all are decided", "÷ /bin/false", "winners", "herds", "told who or that it runs", "hanging"], lines)
+
+
+def one_or_more(row):
+    if row["name"] == "/bin/false":
+        return "–"
+    return "1" if row["winners"] == [1] else f"**{', '.join(map(str, row['winners']))}**"
+
+
+def death(rows):
+    lines = []
+    for row in rows:
+        lines += [(row["megabytes"], name, ms(row[key]["median"]), ms(row[key]["p10"]), ms(row[key]["p90"]), row[key]["n"])
+                  for key, name in (("lock", "a bare waiter has the record lock"), ("flock", "flock(1) has run its command"),
+                                    ("gateway", "**gateway run --wait holds**"), ("own", "gateway run, files left over: its own start"))]
+    return table(["MB resident", "from SIGKILL until", "ms", "p10", "p90", "n"], lines, 2)
 
 
 def write(out, name, data, text):

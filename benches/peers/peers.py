@@ -124,7 +124,7 @@ def all_peers(program, crates, hermes):
              status=("supervisorctl", "-c", "{d}/c", "status"), restart=("supervisord", "-c", "{d}/c"), rare=10),
         Peer("hermes gateway", (hermes,), version="hermes-agent", holder=(hermes, "gateway", "run"),
              env={"HERMES_HOME": "{d}", "HOME": "{d}"}, ready=("pid", "{d}/gateway.pid"),
-             status=(hermes, "gateway", "status"), restart=(hermes, "gateway", "run"), second=(hermes, "gateway", "run"), refused=1, rare=25),
+             status=(hermes, "gateway", "status"), pidfile="{d}/gateway.pid", restart=(hermes, "gateway", "run"), second=(hermes, "gateway", "run"), refused=1, rare=25),
     ]
 
 

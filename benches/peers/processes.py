@@ -56,7 +56,7 @@ class Place:
 
     def __init__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="peers-"))
-        self.sockets = []
+        self.sockets, self.children = [], []
 
     def __enter__(self):
         return self
@@ -67,7 +67,8 @@ class Place:
         sweep()
         shutil.rmtree(self.dir, ignore_errors=True)
         flat = "".join(c if c.isalnum() else "-" for c in str(self.dir))
-        Path(f"/tmp/peers-{flat}.sock").unlink(missing_ok=True)  # app-single-instance puts it there
+        for left in Path("/tmp").glob(f"peers-{flat}*.sock"):  # app-single-instance puts them there
+            left.unlink(missing_ok=True)
 
     def fill(self, value):
         """The text or the list with this place in it."""
@@ -78,7 +79,12 @@ class Place:
     def env(self, peer):
         return os.environ | {key: self.fill(value) for key, value in peer.env.items()}
 
-    def start(self, peer, argv=None):
+    def stranger(self):
+        """The pid of a process that has nothing to do with anything."""
+        self.children.append(subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        return self.children[-1].pid
+
+    def start(self, peer, argv=None, limit=60):
         """Starts a holder, and waits until it holds. Returns its pid; raises TimeoutError or OSError."""
         for name, text in peer.files.items():
             path = self.dir / name
@@ -88,12 +94,26 @@ class Place:
         with out.open("w") as log:
             child = subprocess.Popen(self.fill(argv or peer.holder), env=self.env(peer), stdin=subprocess.DEVNULL,
                                      stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 60
+        self.children.append(child)  # or its zombie would be reaped by the next one's start
+        deadline = time.monotonic() + limit
         while not self.is_ready(peer, out, child.pid):
             if time.monotonic() > deadline or (child.poll() not in (None, 0)):
-                raise TimeoutError(f"{peer.name} does not hold: {out.read_text()[-300:]}")
+                what = "does not hold" if child.returncode is None else f"ended with {child.returncode}"
+                raise TimeoutError(f"{peer.name} {what}: {out.read_text()[-300:].strip()}")
             time.sleep(0.01)
         return self.pid_of(peer, child)
+
+    def wait_for_group(self, group):
+        """Until nothing of the process group runs; zombies may be left."""
+        def runs(pid):
+            try:
+                words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            except (FileNotFoundError, ProcessLookupError):
+                return False
+            return words[0] not in "ZX" and int(words[2]) == group
+
+        while any(runs(pid) for pid in descendants()):
+            time.sleep(0.001)
 
     def is_ready(self, peer, out, pid):
         how, what = peer.ready
