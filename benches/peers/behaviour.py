@@ -27,7 +27,7 @@ GRACE = 1.0  # seconds
 def measure(peers, quick):
     rows = []
     for peer in peers:
-        limit = 3.0 if quick and not peer.name.startswith(("gateway", "incumbent")) else LIMIT
+        limit = 2.0 if quick and not peer.name.startswith(("gateway", "incumbent")) else LIMIT
         row = {"name": peer.name, "limit": limit}
         for column in COLUMNS:
             try:

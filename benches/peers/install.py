@@ -8,13 +8,18 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-DEBIAN = ["util-linux", "dpkg", "tmux", "emacs-nox", "gpg-agent", "gpgconf", "gpgsm", "redis-server", "redis-tools", "watchman", "supervisor",
+DEBIAN = ["util-linux", "dpkg", "tmux", "emacs-nox", "gpg-agent", "gpgconf", "redis-server", "redis-tools", "watchman", "supervisor",
           "daemontools", "moreutils", "lockfile-progs"]
 HERMES = "hermes-agent==0.19.0"
 
 
+LEFT_OUT = []
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
+    if text.startswith("left out: "):
+        LEFT_OUT.append(text)
 
 
 def build():
@@ -80,4 +85,4 @@ def version(peer):
     if peer.version or not shutil.which("dpkg-query"):
         return peer.version
     said = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", peer.package], capture_output=True, text=True)
-    return f"{peer.package} {said.stdout.split('-')[0].split(':')[-1]}"
+    return said.stdout.split("-")[0].split(":")[-1].split("+")[0]

@@ -6,6 +6,8 @@ import platform
 import time
 from pathlib import Path
 
+import svg
+
 
 def machine():
     model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -97,6 +99,68 @@ def death(rows):
     return table(["MB resident", "from SIGKILL until", "ms", "p10", "p90", "n"], lines, 2)
 
 
-def write(out, name, data, text):
-    (out / f"{name}.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    (out / f"{name}.md").write_text(text)
+WORDS = {"times": "Whole processes", "behaviour": "After an accident", "herds": "Herds", "death": "From a death to the next holder"}
+EXPLAINED = {
+    "times": "Milliseconds from the spawn to the end (for a start that becomes the holder: of `gateway` and its floor to the line "
+             "`holding`, after which it is killed, so that the next finds its files left over; of the others, which hold and end). "
+             "Everything on one processor, in turns.",
+    "behaviour": "What the next start does after a `kill -9` and an accident with it (yes: it holds, without any cleaning up by "
+                 "hand), and what is seen of a holder that was stopped by SIGSTOP, with an empty and with a full queue of its socket. –: there is no such case, "
+                 "or it was not tried. A lock alone cannot tell a stopped holder from a healthy one, and does not claim to.",
+    "herds": "All started at once, one after the other as fast as that goes, until the last one that was refused has ended.",
+    "death": "All three waiters wait for the same death; the kernel frees the memory first, and closes the files then.",
+}
+
+
+def head(command, versions, left_out):
+    lines = ["# Beside others", "", f"{machine()}. Repeated by `{command}`. Only ratios within one table count.", "",
+             "Measured: " + ", ".join(f"{name} {version}" for name, version in versions) + ".", ""]
+    return "\n".join([*lines, *(f"- {line}" for line in left_out)]) + "\n"
+
+
+def write(out, first, parts):
+    """`parts`: of each its data, targets, table, and plots by name."""
+    text = first
+    for name, (data, aims, table_text, plots) in parts.items():
+        text += f"\n## {WORDS[name]}\n\n{EXPLAINED[name]}\n\n"
+        for plot, content in plots.items():
+            (out / f"{plot}.svg").write_text(content)
+            text += f"![{plot}]({plot}.svg)\n\n"
+        text += (targets(aims) + "\n" if aims else "") + table_text
+    (out / "peers.md").write_text(text)
+    data = {name: {"rows": data, "targets": aims} for name, (data, aims, _, _) in parts.items()}
+    (out / "peers.json").write_text(json.dumps({"machine": machine()} | data, indent=1, ensure_ascii=False) + "\n")
+
+
+def plots_of_times(rows):
+    def plot(kind, title):
+        own = sorted((row for row in rows if row["kind"] == kind and row["n"]), key=lambda row: row["median"])
+        bars = [(row["name"], row["median"], row["p10"], row["p90"]) for row in own]
+        return svg.bars(title, "milliseconds, median and p10–p90, logarithmic", bars)
+
+    return {"status": plot("status", "How long does it take to ask a living holder?"),
+            "refused": plot("refused", "How long does a start take that is refused?")}
+
+
+def plot_of_herds(rows):
+    own = sorted(((row["name"], row["ratio"]) for row in rows), key=lambda row: row[1])
+    return {"herds": svg.bars(f"{rows[0]['count']} starts at once", "÷ as many /bin/false, logarithmic", own)}
+
+
+def short(rows):
+    """For the README: who recovers, and what a status says of a stopped holder."""
+    columns = ["killed", "forked", "executed", "recycled", "zombie", "status", "full_status"]
+
+    def cell(row, column):
+        found = row[column]
+        if found is None:
+            return "–"
+        if found["code"] is None:
+            return "hangs"
+        if "status" not in column:
+            return "yes" if found["code"] == 0 else "**no**"
+        runs = row["name"].startswith(("gateway", "incumbent"))
+        return f"unresponsive ({found['s']:.0f} s)" if runs and found["code"] == 4 else "it runs" if found["code"] == 0 else "an error"
+
+    heads = ["the next start, after", "kill -9", "+ forked child", "+ exec'd child", "pid recycled", "zombie", "status when stopped", "and its queue full"]
+    return table(heads, [(row["name"], *(cell(row, each) for each in columns)) for row in rows], 99)
