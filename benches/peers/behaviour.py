@@ -32,7 +32,7 @@ def measure(peers, quick):
         for column in COLUMNS:
             try:
                 row[column] = scenario(peer, column, limit, 1 if quick else 3)
-            except (TimeoutError, OSError, StopIteration, subprocess.TimeoutExpired) as error:
+            except (TimeoutError, OSError, subprocess.TimeoutExpired) as error:
                 say(f"left out: {peer.name}, {COLUMNS[column]}: {error}")
                 row[column] = None
         rows.append(row)

@@ -4,7 +4,6 @@ import statistics
 import subprocess
 import tempfile
 
-from install import say
 from processes import Place
 from times import Row, plan
 
@@ -38,10 +37,10 @@ def run(tools, rows, size, rounds):
 def measure(tools, peers, args):
     rows = contenders(tools, peers)
     found = run(tools, rows, args.size, 2 if args.quick else 6)
-    if args.herds:
-        say(f"{args.herds} herds of gateway")
+    more = (0 if args.quick else 100) if args.herds is None else args.herds
+    if more:
         own = next(index for index, row in enumerate(rows) if row.name == "gateway run")
-        found[own] += run(tools, [rows[own]], args.size, args.herds)[0]
+        found[own] += run(tools, [rows[own]], args.size, more)[0]
     in_turns = [each[:2 if args.quick else 6] for each in found]
     false = statistics.median(each[0] for each in in_turns[0])
     return [{"name": row.name, "count": args.size, "herds": len(herds), "ms": statistics.median(each[0] for each in turns),

@@ -14,7 +14,8 @@ def machine():
                   if line.startswith("model name")), platform.machine())
     system = next((line.split("=")[1].strip('"') for line in Path("/etc/os-release").read_text().splitlines()
                    if line.startswith("PRETTY_NAME=")), "?")
-    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} × {model}, Linux {platform.release()}, {system}"
+    release = platform.release().split("-")[0]
+    return f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} × {model}, Linux {release}, {system}"
 
 
 def table(head, rows, right=1):

@@ -129,8 +129,12 @@ class Place:
             return child.pid
         if isinstance(peer.pid, str):
             return int(Path(self.fill(peer.pid)).read_text().split()[0])
-        said = subprocess.run(self.fill(peer.pid), env=self.env(peer), capture_output=True, text=True, timeout=LIMIT)
-        return int(next(word for word in said.stdout.split() if word.isdigit()))
+        for _ in range(20):
+            said = subprocess.run(self.fill(peer.pid), env=self.env(peer), capture_output=True, text=True, timeout=LIMIT)
+            if numbers := [int(word) for word in said.stdout.split() if word.isdigit()]:
+                return numbers[0]
+            time.sleep(0.1)
+        raise TimeoutError(f"{peer.name} does not say its pid: {said.stdout}{said.stderr}".strip())
 
     def attempt(self, peer, argv, limit=LIMIT):
         """Runs it to its end. Returns its code, or None when it hangs, and the seconds that it took."""

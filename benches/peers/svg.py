@@ -1,4 +1,4 @@
-"""Bars, and nothing else, as SVG: legible on white and on dark, because the colours follow the reader's."""
+"""Bars, and nothing else, as SVG. The paper is drawn, too, and its colour is the reader's: legible on white and on dark."""
 
 import math
 from html import escape
@@ -6,10 +6,10 @@ from html import escape
 STYLE = """<style>
 text { font: 13px system-ui, sans-serif; fill: #1f2328 } .title { font-size: 15px; font-weight: 600 }
 .unit, .tick { fill: #59636e } .grid { stroke: #d1d9e0 } .bar { fill: #8c959f } .own { fill: #1a7f37 } .floor { fill: #0969da }
-.range { stroke: #1f2328 }
+.range { stroke: #1f2328 } .paper { fill: #ffffff }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc } .unit, .tick { fill: #9198a1 } .grid { stroke: #3d444d } .bar { fill: #656c76 } .own { fill: #3fb950 }
-.floor { fill: #4493f8 } .range { stroke: #f0f6fc } }
+.floor { fill: #4493f8 } .range { stroke: #f0f6fc } .paper { fill: #0d1117 } }
 </style>"""
 LEFT, RIGHT, LINE, TOP = 250, 90, 22, 62
 
@@ -26,7 +26,7 @@ def bars(title, unit, rows, width=760):
         return LEFT + share * (width - LEFT - RIGHT)
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
-             STYLE, f'<text class="title" x="12" y="24">{escape(title)}</text>', f'<text class="unit" x="12" y="44">{escape(unit)}</text>']
+             STYLE, f'<rect class="paper" width="{width}" height="{height}" rx="6"/>', f'<text class="title" x="12" y="24">{escape(title)}</text>', f'<text class="unit" x="12" y="44">{escape(unit)}</text>']
     power = low
     while power <= high:
         for value in (power, power * 2, power * 5):

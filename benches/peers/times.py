@@ -85,7 +85,7 @@ def all_rows(tools, peers, stack):
             rows.append(Row("first", name, own.fill(peer.first), "holding" if by_line else "0", env, peer.rare))
         try:
             place.start(peer)
-        except (TimeoutError, OSError, StopIteration, subprocess.TimeoutExpired) as error:
+        except (TimeoutError, OSError, subprocess.TimeoutExpired) as error:
             say(f"left out: {peer.name}: {error}")
             continue
         if peer.name == "gateway":
