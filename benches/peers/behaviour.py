@@ -115,7 +115,8 @@ def stopped_gateway(peer, rounds):
                 if full:
                     place.fill_backlog(place.fill(peer.socket))
                 status.append(place.attempt(peer, [*peer.status, "--timeout", f"{timeout * 1000:.0f}ms"])[1])
-                forced.append(place.attempt(peer, [*peer.first, "--replace", "--force", "--grace", f"{GRACE:.0f}s", "--", "true"])[1])
+                takeover = [*peer.first, "--replace", "--force", "--grace", f"{GRACE:.0f}s", "--", "true"]
+                forced.append(place.attempt(peer, takeover)[1])
             bare.append(after_death(peer, peer.holder, "killed", LIMIT)["s"])
         words = "stopped, queue full" if full else "stopped"
         kill = statistics.median(bare)  # a start after a `kill -9`

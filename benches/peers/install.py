@@ -8,8 +8,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-DEBIAN = ["util-linux", "dpkg", "tmux", "emacs-nox", "gpg-agent", "gpgconf", "redis-server", "redis-tools", "watchman", "supervisor",
-          "daemontools", "moreutils", "lockfile-progs"]
+DEBIAN = ["util-linux", "dpkg", "tmux", "emacs-nox", "gpg-agent", "gpgconf", "redis-server", "redis-tools", "watchman",
+          "supervisor", "daemontools", "moreutils", "lockfile-progs"]
 HERMES = "hermes-agent==0.19.0"
 
 

@@ -52,7 +52,8 @@ def times(rows):
         floor = next((row.get("median") for row in rows if row["kind"] == kind and row["name"] == floors[kind]), None)
         own = sorted((row for row in rows if row["kind"] == kind), key=lambda row: row.get("median") or 1e9)
         parts.append(table([title, "ms", "p10", "p90", f"÷ {floors[kind]}", "n"],
-                           [(f"**{row['name']}**" if row["name"].startswith("gateway") else row["name"], ms(row.get("median")), ms(row.get("p10")), ms(row.get("p90")),
+                           [(f"**{row['name']}**" if row["name"].startswith("gateway") else row["name"],
+                             ms(row.get("median")), ms(row.get("p10")), ms(row.get("p90")),
                              ms(row["median"] / floor) if floor and row["n"] else "–", row["n"]) for row in own]))
     return "\n".join(parts)
 
@@ -80,9 +81,10 @@ def behaviour(rows, columns):
 
 
 def herds(rows):
-    lines = [(row["name"], f"{row['ms']:.0f}", f"{row['ratio']:.2f}", one_or_more(row), row["herds"], row["told"] or "–", row["hanging"] or "–")
-             for row in rows]
-    return table([f"{rows[0]['count']} at once", "ms, until all are decided", "÷ /bin/false", "winners", "herds", "told who or that it runs", "hanging"], lines)
+    lines = [(row["name"], f"{row['ms']:.0f}", f"{row['ratio']:.2f}", one_or_more(row), row["herds"],
+              row["told"] or "–", row["hanging"] or "–") for row in rows]
+    return table([f"{rows[0]['count']} at once", "ms, until all are decided", "÷ /bin/false", "winners", "herds",
+                  "told that it runs", "hanging"], lines)
 
 
 def one_or_more(row):
@@ -100,14 +102,15 @@ def death(rows):
     return table(["MB resident", "from SIGKILL until", "ms", "p10", "p90", "n"], lines, 2)
 
 
-WORDS = {"times": "Whole processes", "behaviour": "After an accident", "herds": "Herds", "death": "From a death to the next holder"}
+WORDS = {"times": "Whole processes", "behaviour": "After an accident", "herds": "Herds",
+         "death": "From a death to the next holder"}
 EXPLAINED = {
     "times": "Milliseconds from the spawn to the end (for a start that becomes the holder: of `gateway` and its floor to the line "
              "`holding`, after which it is killed, so that the next finds its files left over; of the others, which hold and end). "
              "Everything on one processor, in turns.",
     "behaviour": "What the next start does after a `kill -9` and an accident with it (yes: it holds, without any cleaning up by "
-                 "hand), and what is seen of a holder that was stopped by SIGSTOP, with an empty and with a full queue of its socket. –: there is no such case, "
-                 "or it was not tried. A lock alone cannot tell a stopped holder from a healthy one, and does not claim to.",
+                 "hand), and what is seen of a holder that was stopped by SIGSTOP, with an empty and with a full queue of its "
+                 "socket. –: there is no such case, or it was not tried. A lock alone cannot tell a stopped holder from a healthy one, and does not claim to.",
     "herds": "All started at once, one after the other as fast as that goes, until the last one that was refused has ended.",
     "death": "All three waiters wait for the same death; the kernel frees the memory first, and closes the files then.",
 }
@@ -161,7 +164,10 @@ def short(rows):
         if "status" not in column:
             return "yes" if found["code"] == 0 else "**no**"
         runs = row["name"].startswith(("gateway", "incumbent"))
-        return f"unresponsive ({found['s']:.0f} s)" if runs and found["code"] == 4 else "it runs" if found["code"] == 0 else "an error"
+        if runs and found["code"] == 4:
+            return f"unresponsive ({found['s']:.0f} s)"
+        return "it runs" if found["code"] == 0 else "an error"
 
-    heads = ["the next start, after", "kill -9", "+ forked child", "+ exec'd child", "pid recycled", "zombie", "status when stopped", "and its queue full"]
+    heads = ["the next start, after", "kill -9", "+ forked child", "+ exec'd child", "pid recycled", "zombie",
+             "status when stopped", "and its queue full"]
     return table(heads, [(row["name"], *(cell(row, each) for each in columns)) for row in rows], 99)

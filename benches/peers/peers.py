@@ -21,13 +21,11 @@ class Peer:
     first: tuple = ()  # becomes the holder, and ends
     fork: tuple = ()  # a holder with a forked child that executes nothing
     exec: tuple = ()  # a holder with a child that executes another program
-    fork_free: str = ""  # why there is no such row
     pidfile: str = ""  # where a recycled pid would stand
     socket: str = ""  # whose backlog can be filled
     group: bool = False  # kill -9 means all of it: the wrapper and its command
     rare: int = 1  # measured every so many rounds
     restart: tuple = ()  # a start after a death, where `second` is none or stays
-    note: str = ""
 
 
 def crate(crates, name, version, **more):
@@ -37,6 +35,7 @@ def crate(crates, name, version, **more):
                 fork=(program, "fork", "{d}"), exec=(program, "exec", "{d}"), **more)
 
 
+SLEEP = "echo holding; exec sleep 1000"
 SUPERVISOR = """[supervisord]
 nodaemon=true
 logfile={d}/supervisord.log
@@ -57,8 +56,53 @@ def gateway(program):
     at = (program, "--dir", "{d}/i")
     return Peer("gateway", needs=(program,), version="this tree", holder=(*at, "run"), status=(*at, "status", "--json"),
                 second=(*at, "run", "--", "true"), refused=75, first=(*at, "run"),
-                exec=(*at, "run", "--grace", "1s", "--", "sleep", "1000"), fork_free="forks only to execute",
+                exec=(*at, "run", "--grace", "1s", "--", "sleep", "1000"),
                 pidfile="{d}/i/gateway.pid", socket="{d}/i/gateway.sock")
+
+
+def wrapper(name, package, argv, refused, exec, **more):
+    """A program that runs a command under a lock."""
+    lock = (*argv, "{d}/l")
+    return Peer(name, argv[:1], package, holder=(*lock, "sh", "-c", SLEEP), exec=(*lock, "sh", "-c", exec),
+                second=(*lock, "true"), first=(*lock, "true"), refused=refused, **more)
+
+
+def start_stop_daemon():
+    """With nothing but a pid file: given a program or a user as well, it compares these, too."""
+    program = "start-stop-daemon"
+    start = (program, "--start", "--background", "--make-pidfile", "--pidfile", "{d}/p", "--startas", "/bin/sleep", "--", "1000")
+    status = (program, "--status", "--pidfile", "{d}/p")
+    return Peer("start-stop-daemon -p", (program,), "dpkg", holder=start, second=start, refused=1, status=status,
+                ready=("ok", status), pid="{d}/p", pidfile="{d}/p")
+
+
+def servers():
+    """Programs that answer at a socket."""
+    tmux = ("tmux", "-S", "{d}/s")
+    session = (*tmux, "-f", "/dev/null", "new-session", "-d", "-s", "main", "sleep 1000")
+    emacs = ("emacsclient", "-s", "{d}/emacs/main", "--eval", "t")
+    gpg = ("gpg-connect-agent", "--no-autostart")
+    redis = ("redis-server", "--port", "0", "--unixsocket", "{d}/s", "--save", "", "--appendonly", "no", "--dir", "{d}")
+    watchman = ("watchman", "-f", "-U", "{d}/s", "-o", "{d}/log", "--statefile", "{d}/state", "--pidfile", "{d}/p")
+    version = ("watchman", "-U", "{d}/s", "--no-spawn", "--no-local", "version")
+    supervisorctl = ("supervisorctl", "-c", "{d}/c", "status")
+    return [
+        Peer("tmux", ("tmux",), "tmux", holder=session, second=session, refused=1, status=(*tmux, "has-session"),
+             ready=("ok", (*tmux, "has-session")), pid=(*tmux, "display", "-p", "#{pid}"), socket="{d}/s"),
+        Peer("emacs --daemon", ("emacs", "emacsclient"), "emacs-nox", holder=("emacs", "-Q", "--fg-daemon=main"),
+             second=("emacs", "-Q", "--daemon=main"), refused=1, status=emacs, ready=("ok", emacs), rare=4,
+             socket="{d}/emacs/main", env={"XDG_RUNTIME_DIR": "{d}", "HOME": "{d}"}),
+        Peer("gpg-agent", ("gpg-agent", "gpg-connect-agent"), "gpg-agent", holder=("gpg-agent", "--daemon"),
+             second=("gpg-agent", "--daemon"), refused=2, status=(*gpg, "/bye"), ready=("ok", (*gpg, "/bye")),
+             pid=(*gpg, "getinfo pid", "/bye"), socket="gpg", env={"GNUPGHOME": "{d}"}),
+        Peer("redis", ("redis-server", "redis-cli"), "redis-server", holder=redis, restart=redis, socket="{d}/s",
+             status=("redis-cli", "-s", "{d}/s", "ping"), ready=("ok", ("redis-cli", "-s", "{d}/s", "ping"))),
+        Peer("watchman", ("watchman",), "watchman", holder=watchman, restart=watchman, status=version,
+             ready=("ok", version), socket="{d}/s", rare=2, env={"HOME": "{d}", "TMPDIR": "{d}"}),
+        Peer("supervisord", ("supervisord", "supervisorctl"), "supervisor", holder=("supervisord", "-c", "{d}/c"),
+             restart=("supervisord", "-c", "{d}/c"), status=supervisorctl, ready=("ok", supervisorctl),
+             socket="{d}/s", rare=10, files={"c": SUPERVISOR}),
+    ]
 
 
 def all_peers(program, crates, hermes):
@@ -77,54 +121,20 @@ def all_peers(program, crates, hermes):
         crate(crates, "fslock", "0.2.1"),
         crate(crates, "pidlock", "0.2.2", pidfile="{d}/lock.pid"),
         crate(crates, "app_single_instance", "0.1.0"),
-        Peer("flock -n", ("flock",), "util-linux", holder=("flock", "-n", "{d}/l", "sh", "-c", "echo holding; exec sleep 1000"),
-             second=("flock", "-n", "{d}/l", "true"), first=("flock", "-n", "{d}/l", "true"), refused=1, group=True,
-             exec=("flock", "-n", "{d}/l", "sh", "-c", "echo holding; exec sleep 1000")),
-        Peer("flock -n -o", ("flock",), "util-linux",
-             holder=("flock", "-n", "-o", "{d}/l", "sh", "-c", "echo holding; exec sleep 1000"),
-             second=("flock", "-n", "-o", "{d}/l", "true"), first=("flock", "-n", "-o", "{d}/l", "true"), refused=1,
-             group=True, exec=("flock", "-n", "-o", "{d}/l", "sh", "-c", "echo holding; exec sleep 1000")),
-        Peer("setlock -n", ("setlock",), "daemontools", holder=("setlock", "-n", "{d}/l", "sh", "-c", "echo holding; exec sleep 1000"),
-             second=("setlock", "-n", "{d}/l", "true"), first=("setlock", "-n", "{d}/l", "true"), refused=111,
-             exec=("setlock", "-n", "{d}/l", "sh", "-c", "sleep 1000 & echo holding; exec sleep 1000")),
-        Peer("lckdo", ("lckdo",), "moreutils", holder=("lckdo", "{d}/l", "sh", "-c", "echo holding; exec sleep 1000"),
-             second=("lckdo", "{d}/l", "true"), first=("lckdo", "{d}/l", "true"), refused=75, group=True,
-             exec=("lckdo", "{d}/l", "sh", "-c", "echo holding; exec sleep 1000")),
-        Peer("lockfile-create", ("lockfile-create",), "lockfile-progs",
-             holder=("sh", "-c", "lockfile-create --retry 0 {d}/l && echo holding && exec sleep 1000"),
-             second=("lockfile-create", "--retry", "0", "{d}/l"), refused=4),
-        Peer("start-stop-daemon -p", ("start-stop-daemon",), "dpkg",
-             holder=("start-stop-daemon", "--start", "--background", "--make-pidfile", "--pidfile", "{d}/p", "--startas", "/bin/sleep", "--", "1000"),
-             ready=("ok", ("start-stop-daemon", "--status", "--pidfile", "{d}/p")), pid="{d}/p",
-             status=("start-stop-daemon", "--status", "--pidfile", "{d}/p"), pidfile="{d}/p", refused=1,
-             second=("start-stop-daemon", "--start", "--background", "--make-pidfile", "--pidfile", "{d}/p", "--startas", "/bin/sleep", "--", "1000"),
-             note="pid file only"),
-        Peer("tmux", ("tmux",), "tmux", holder=("tmux", "-S", "{d}/s", "-f", "/dev/null", "new-session", "-d", "-s", "main", "sleep 1000"),
-             ready=("ok", ("tmux", "-S", "{d}/s", "has-session")), pid=("tmux", "-S", "{d}/s", "display", "-p", "#{pid}"),
-             status=("tmux", "-S", "{d}/s", "has-session"), socket="{d}/s", refused=1,
-             second=("tmux", "-S", "{d}/s", "-f", "/dev/null", "new-session", "-d", "-s", "main", "sleep 1000")),
-        Peer("emacs --daemon", ("emacs", "emacsclient"), "emacs-nox", holder=("emacs", "-Q", "--fg-daemon=main"),
-             env={"XDG_RUNTIME_DIR": "{d}", "HOME": "{d}"}, ready=("ok", ("emacsclient", "-s", "{d}/emacs/main", "--eval", "t")),
-             status=("emacsclient", "-s", "{d}/emacs/main", "--eval", "t"), second=("emacs", "-Q", "--daemon=main"),
-             refused=1, socket="{d}/emacs/main", rare=4),
-        Peer("gpg-agent", ("gpg-agent", "gpg-connect-agent"), "gpg-agent", holder=("gpg-agent", "--daemon"),
-             env={"GNUPGHOME": "{d}"}, ready=("ok", ("gpg-connect-agent", "--no-autostart", "/bye")),
-             pid=("gpg-connect-agent", "--no-autostart", "getinfo pid", "/bye"), refused=2,
-             status=("gpg-connect-agent", "--no-autostart", "/bye"), second=("gpg-agent", "--daemon"), socket="gpg"),
-        Peer("redis", ("redis-server", "redis-cli"), "redis-server",
-             holder=("redis-server", "--port", "0", "--unixsocket", "{d}/s", "--save", "", "--appendonly", "no", "--dir", "{d}"),
-             ready=("ok", ("redis-cli", "-s", "{d}/s", "ping")), status=("redis-cli", "-s", "{d}/s", "ping"), socket="{d}/s",
-             restart=("redis-server", "--port", "0", "--unixsocket", "{d}/s", "--save", "", "--appendonly", "no", "--dir", "{d}")),
-        Peer("watchman", ("watchman",), "watchman", holder=("watchman", "-f", "-U", "{d}/s", "-o", "{d}/log", "--statefile", "{d}/state", "--pidfile", "{d}/p"),
-             env={"HOME": "{d}", "TMPDIR": "{d}"}, ready=("ok", ("watchman", "-U", "{d}/s", "--no-spawn", "--no-local", "version")),
-             status=("watchman", "-U", "{d}/s", "--no-spawn", "--no-local", "version"), socket="{d}/s", rare=2,
-             restart=("watchman", "-f", "-U", "{d}/s", "-o", "{d}/log", "--statefile", "{d}/state", "--pidfile", "{d}/p")),
-        Peer("supervisord", ("supervisord", "supervisorctl"), "supervisor", holder=("supervisord", "-c", "{d}/c"),
-             files={"c": SUPERVISOR}, ready=("ok", ("supervisorctl", "-c", "{d}/c", "status")), socket="{d}/s",
-             status=("supervisorctl", "-c", "{d}/c", "status"), restart=("supervisord", "-c", "{d}/c"), rare=10),
+        # flock and lckdo stay above the command: `kill -9` is of both, and with an exec'd child alive of the wrapper alone.
+        wrapper("flock -n", "util-linux", ("flock", "-n"), 1, exec=SLEEP, group=True),
+        wrapper("flock -n -o", "util-linux", ("flock", "-n", "-o"), 1, exec=SLEEP, group=True),
+        wrapper("setlock -n", "daemontools", ("setlock", "-n"), 111, exec="sleep 1000 & " + SLEEP),
+        wrapper("lckdo", "moreutils", ("lckdo",), 75, exec=SLEEP, group=True),
+        Peer("lockfile-create", ("lockfile-create",), "lockfile-progs", refused=4,
+             holder=("sh", "-c", f"lockfile-create --retry 0 {{d}}/l && {SLEEP}"),
+             second=("lockfile-create", "--retry", "0", "{d}/l")),
+        start_stop_daemon(),
+        *servers(),
         Peer("hermes gateway", (hermes,), version="hermes-agent", holder=(hermes, "gateway", "run"),
-             env={"HERMES_HOME": "{d}", "HOME": "{d}"}, ready=("pid", "{d}/gateway.pid"),
-             status=(hermes, "gateway", "status"), pidfile="{d}/gateway.pid", restart=(hermes, "gateway", "run"), second=(hermes, "gateway", "run"), refused=1, rare=25),
+             env={"HERMES_HOME": "{d}", "HOME": "{d}"}, ready=("pid", "{d}/gateway.pid"), refused=1, rare=25,
+             status=(hermes, "gateway", "status"), second=(hermes, "gateway", "run"),
+             restart=(hermes, "gateway", "run"), pidfile="{d}/gateway.pid"),
     ]
 
 

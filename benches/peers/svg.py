@@ -26,7 +26,8 @@ def bars(title, unit, rows, width=760):
         return LEFT + share * (width - LEFT - RIGHT)
 
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
-             STYLE, f'<rect class="paper" width="{width}" height="{height}" rx="6"/>', f'<text class="title" x="12" y="24">{escape(title)}</text>', f'<text class="unit" x="12" y="44">{escape(unit)}</text>']
+             STYLE, f'<rect class="paper" width="{width}" height="{height}" rx="6"/>',
+             f'<text class="title" x="12" y="24">{escape(title)}</text>', f'<text class="unit" x="12" y="44">{escape(unit)}</text>']
     power = low
     while power <= high:
         for value in (power, power * 2, power * 5):
