@@ -140,7 +140,7 @@ def plots_of_times(rows):
     def plot(kind, title):
         own = sorted((row for row in rows if row["kind"] == kind and row["n"]), key=lambda row: row["median"])
         bars = [(row["name"], row["median"], row["p10"], row["p90"]) for row in own]
-        return svg.bars(title, "milliseconds, median and p10–p90, logarithmic", bars)
+        return svg.bars(title, "milliseconds, median and p10–p90", bars)
 
     return {"status": plot("status", "How long does it take to ask a living holder?"),
             "refused": plot("refused", "How long does a start take that is refused?")}
@@ -148,7 +148,7 @@ def plots_of_times(rows):
 
 def plot_of_herds(rows):
     own = sorted(((row["name"], row["ratio"]) for row in rows), key=lambda row: row[1])
-    return {"herds": svg.bars(f"{rows[0]['count']} starts at once", "÷ as many /bin/false, logarithmic", own)}
+    return {"herds": svg.bars(f"{rows[0]['count']} starts at once", "÷ as many /bin/false", own)}
 
 
 def short(rows):
