@@ -29,6 +29,7 @@ pub fn measure(count: usize, rounds: usize, base: &str, rows: &[Row]) {
     }
 }
 
+#[expect(clippy::zombie_processes, reason = "`waitpid` below takes whoever ended")]
 fn herd(count: usize, row: &Row, dir: &str) -> String {
     let words = format!("{dir}/words");
     let code: i32 = row.expect.parse().expect("a code");
