@@ -37,6 +37,20 @@ def gateway(given):
     return str(ROOT / "target" / "release" / "gateway")
 
 
+def static_gateway():
+    """The same, linked statically, as a packager may build it; where that fails it is left out."""
+    say("building gateway once more, linked statically")
+    version = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
+    host = next(line.split()[1] for line in version.splitlines() if line.startswith("host:"))
+    target = HERE / "target" / "static"
+    built = subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--bin", "gateway", "--target", host, "--target-dir", target],
+                           cwd=ROOT, env=os.environ | {"RUSTFLAGS": "-C target-feature=+crt-static"}, stderr=subprocess.DEVNULL)
+    if built.returncode:
+        say("left out: gateway, linked statically: it cannot be linked here")
+        return None
+    return str(target / host / "release" / "gateway")
+
+
 def cache():
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(os.environ.get("PEERS_CACHE") or f"{base}/incumbent-peers")

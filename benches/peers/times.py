@@ -40,13 +40,13 @@ def plan(rows):
     return "".join(f"{line}\n" for line in lines)
 
 
-def measure(tools, peers, rounds):
+def measure(tools, peers, static, rounds):
     """The rows, each with its quantiles in milliseconds; those that fail say how."""
     here = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(here)})
     try:
         with ExitStack() as stack:
-            rows = all_rows(tools, peers, stack)
+            rows = all_rows(tools, peers, static, stack)
             for row in rows:
                 row.every = min(row.every, max(1, rounds // 5))  # five times at the least
             with tempfile.NamedTemporaryFile("w") as file:
@@ -67,7 +67,7 @@ def result(row, index, text):
     return {"kind": row.kind, "name": row.name, "failed": len(failed)} | (quantiles(times) if times else {"n": 0})
 
 
-def all_rows(tools, peers, stack):
+def all_rows(tools, peers, static, stack):
     floor = Peer("floor", holder=(str(tools / "floor_run"), "{d}"))
     rows = [Row("floor", "/bin/true", ["/bin/true"], "0", {}), Row("floor", "/bin/false", ["/bin/false"], "1", {}),
             Row("floor", "Rust hello", [str(tools / "hello")], "0", {}),
@@ -93,13 +93,19 @@ def all_rows(tools, peers, stack):
         if peer.name == "gateway":
             rows.append(Row("status", "floor status", [str(tools / "floor_status"), place.fill("{d}/i")], "0", {}))
         if peer.status and "library" not in peer.name:
-            name = " ".join(os.path.basename(each) for each in peer.status[:1]) + tail(peer.status)
-            rows.append(Row("status", name, place.fill(peer.status), "0", env, peer.rare))
+            rows.append(Row("status", rows_name(peer.status), place.fill(peer.status), "0", env, peer.rare))
         if peer.second and peer.refused:
             start = peer.first if peer.name == "gateway" else peer.second
             name = "gateway run" if peer.name == "gateway" else peer.name
             rows.append(Row("refused", name, place.fill(start), str(peer.refused), env, peer.rare))
+        if peer.name == "gateway" and static:
+            for kind, argv, code in [("status", peer.status, "0"), ("refused", peer.first, str(peer.refused))]:
+                rows.append(Row(kind, rows_name(argv) + ", linked statically", [static, *place.fill(argv[1:])], code, env))
     return rows
+
+
+def rows_name(argv):
+    return os.path.basename(argv[0]) + tail(argv)
 
 
 def tail(argv):
