@@ -9,6 +9,7 @@
 //! `tests/own_process.rs`.
 
 use std::{
+    collections::VecDeque,
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,7 +21,7 @@ use std::{
 use crate::{
     held::Held,
     instance_id::InstanceId,
-    overtime,
+    overtime::Overtime,
     platform::{self, PerProcess, Waker, Wakes},
     serve::{Attended, Served},
     tick,
@@ -28,6 +29,9 @@ use crate::{
 
 /// How often a holder looks after its lock and its files.
 const TICK: Duration = Duration::from_secs(1);
+
+/// For so long instances are looked after, before who asks gets a turn.
+const LOOKS: Duration = Duration::from_millis(1);
 
 /// How long a release waits for the last words to its clients.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -73,10 +77,13 @@ pub(crate) fn runs() -> bool {
 }
 
 /// Leaves a command for the answering thread and wakes it. Never blocks.
+///
+/// What is there already has woken it, and it takes all at once: a thousand answers wake it as often as it looks.
 pub(crate) fn post(command: Command) {
     let mut shared = shared();
+    let is_first = shared.inbox.is_empty();
     shared.inbox.push(command);
-    if let Some(waker) = &shared.waker {
+    if let Some(waker) = shared.waker.as_ref().filter(|_| is_first) {
         waker.wake();
     }
 }
@@ -126,10 +133,16 @@ fn live() {
     platform::block_signals_here();
     loop {
         let turns = std::panic::catch_unwind(|| {
-            let mut thread =
-                Thread { served: Served::default(), wakes: None, next_tick: Instant::now() + TICK };
+            let mut thread = Thread {
+                served: Served::default(),
+                wakes: None,
+                next_tick: Instant::now() + TICK,
+                due: VecDeque::new(),
+                overtime: Overtime::default(),
+            };
             for held in &shared().held.clone() {
                 thread.served.adopt(held);
+                thread.overtime.note(held);
             }
             loop {
                 thread.turn();
@@ -146,6 +159,9 @@ struct Thread {
     served: Served,
     wakes: Option<Wakes>,
     next_tick: Instant,
+    /// What is still to be looked after in this tick: of a thousand instances some at a time.
+    due: VecDeque<Arc<Held>>,
+    overtime: Overtime,
 }
 
 impl Thread {
@@ -160,18 +176,17 @@ impl Thread {
         }
         let idle = shared().held.is_empty();
         let now = Instant::now();
-        if !idle && now >= self.next_tick {
-            let held = shared().held.clone();
-            for held in &held {
-                held.lag.probe();
-                tick::tick(held);
-            }
+        if !idle && self.due.is_empty() && now >= self.next_tick {
+            self.due.extend(shared().held.iter().cloned());
             // Ticks that were missed (a suspended machine) are not made up for.
             self.next_tick = now + TICK;
         }
-        let held = shared().held.clone();
-        let overtime = overtime::enforce(&held);
+        self.look_after_some(now);
+        let overtime = self.overtime.enforce();
         let mut next = (!idle).then_some(self.next_tick).into_iter().chain(overtime).min();
+        if !self.due.is_empty() {
+            next = Some(now); // who asks, and then the rest
+        }
         if self.wakes.is_none() {
             next = Some(now + Duration::from_millis(20)); // no descriptor was left for a waker
         }
@@ -180,6 +195,17 @@ impl Thread {
             // The program has closed one end or both: another pair.
             Ok(Attended::Unwakeable) => self.wakes = None,
             Err(_) => std::thread::sleep(Duration::from_millis(20)), // out of memory: only time helps
+        }
+    }
+
+    fn look_after_some(&mut self, now: Instant) {
+        while let Some(held) = self.due.pop_front() {
+            held.lag.probe();
+            tick::tick(&held);
+            self.overtime.note(&held);
+            if now.elapsed() >= LOOKS {
+                return;
+            }
         }
     }
 
@@ -204,9 +230,14 @@ impl Thread {
                 self.served.unlisten(id);
                 let _ = tell.send(());
             }
-            Command::Changed(id) => self.served.changed(id),
+            Command::Changed(id) => {
+                if let Some(held) = self.served.changed(id) {
+                    self.overtime.note(held);
+                }
+            }
             Command::Forget(id, tell) => {
                 shared().held.retain(|known| known.id != id);
+                self.overtime.forget(id);
                 self.served.forget(id);
                 if let Some(tell) = tell {
                     let _ = tell.send(());

@@ -70,7 +70,7 @@ impl Connection {
         mut sockets: Option<&mut Vec<Socket>>,
     ) -> io::Result<Received> {
         let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
-        let mut piece = [0; 4096];
+        let mut piece = [0; 1024]; // zeroed for each reply, and hardly one is longer
         loop {
             if let Some(frame) = self.frames.next_frame().map_err(invalid)? {
                 return Reply::decode(&frame).map(Received::Reply).map_err(invalid);

@@ -52,7 +52,7 @@ pub(crate) struct Held {
     /// The same moment on the wall clock, in microseconds since 1970.
     pub(crate) started_at_us: i64,
     pub(crate) version: String,
-    pub(crate) command: Vec<OsString>,
+    pub(crate) command: Arc<[OsString]>,
     /// The process that claimed it; a forked child is another, and releases, unlinks and answers nothing.
     pub(crate) process: u32,
     /// Who may speak, beside root: the owner of the directory.

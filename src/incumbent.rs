@@ -39,13 +39,24 @@ pub struct Incumbent {
     pub(crate) id: InstanceId,
     peer: Peer,
     took: Duration,
-    connection: Arc<Mutex<Option<Connection>>>,
+    connection: Arc<Mutex<Option<Kept>>>,
     /// What it said about itself beside its first pong.
     first: Option<Arc<StatusReply>>,
     /// The nonce of that; those that follow are made of it and of their number.
     nonce: [u8; 16],
     pings: Arc<AtomicU64>,
 }
+
+/// A connection on which nothing is owed, and since when.
+#[derive(Debug)]
+struct Kept {
+    connection: Connection,
+    since: Instant,
+}
+
+/// A holder closes a connection on which nothing is said for 10 s, perhaps at the very moment at which something is said:
+/// what may not be said twice is said on one that is younger than this.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// A holder's answer to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +73,8 @@ impl Incumbent {
         let id = InstanceId::from_bytes(answered.pong.instance_id);
         let peer = answered.connection.peer();
         let is_free = !matches!(answered.also, Also::Owed);
-        let connection = Arc::new(Mutex::new(is_free.then_some(answered.connection)));
+        let kept = Kept { connection: answered.connection, since: Instant::now() };
+        let connection = Arc::new(Mutex::new(is_free.then_some(kept)));
         let first = answered.also.status().map(Arc::new);
         let (nonce, pings) = (answered.pong.nonce, Arc::default());
         Self { place, id, peer, took: answered.took, connection, first, nonce, pings }
@@ -168,17 +180,29 @@ impl Incumbent {
 
     /// Hands it a message: this process's arguments, working directory, and a body. It answers with a code and a body.
     ///
-    /// Blocks until it has answered: the program may take its time, and the end of the holder ends the waiting.
+    /// Blocks until it has answered: the program may take its time, and the end of the holder ends the waiting. The
+    /// connection is kept for the next one. A message goes twice only if the first time it did not arrive whole.
     ///
     /// # Errors
     /// [`Error::Refused`] when it takes no messages; [`Error::Disconnected`] when it went away before it answered.
     pub fn send_blocking(&self, args: &[OsString], cwd: &Path, body: Vec<u8>) -> Result<Answer, Error> {
         let args = args.iter().map(platform::to_bytes).collect();
         let send = incumbent_proto::Send { args, cwd: platform::to_bytes(cwd), body };
+        let send = Request::Send(send);
         let mut connection = self.connect()?;
-        connection.say(&Request::Send(send), "send", Instant::now() + PATIENCE)?;
+        match connection.say(&send, "send", Instant::now() + PATIENCE) {
+            // The holder needed the room, and has not got all of it: nobody acts on half a message.
+            Err(Error::Disconnected { .. }) => {
+                connection = self.reconnect(Instant::now() + PATIENCE)?;
+                connection.say(&send, "send", Instant::now() + PATIENCE)?;
+            }
+            said => said?,
+        }
         match connection.receive(None, None) {
-            Ok(Received::Reply(Reply::Answer(answer))) => Ok(Answer { code: answer.code, body: answer.body }),
+            Ok(Received::Reply(Reply::Answer(answer))) => {
+                self.keep(connection);
+                Ok(Answer { code: answer.code, body: answer.body })
+            }
             Ok(Received::Reply(other)) => Err(unexpected("send", other)),
             _ => Err(Error::Disconnected { asked: "send" }),
         }
@@ -224,11 +248,19 @@ impl Incumbent {
 
     /// As [`Incumbent::connect`], and a new one answers by the deadline.
     pub(crate) fn connect_by(&self, deadline: Instant) -> Result<Connection, Error> {
-        let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match kept {
-            Some(connection) if connection.is_open() => Ok(connection),
+        match self.kept() {
+            Some(kept) if kept.since.elapsed() < FRESH && kept.connection.is_open() => Ok(kept.connection),
             _ => self.reconnect(deadline),
         }
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, connection: Connection) {
+        let kept = Kept { connection, since: Instant::now() };
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 
     fn reconnect(&self, deadline: Instant) -> Result<Connection, Error> {
@@ -242,9 +274,8 @@ impl Incumbent {
 
     /// Asks what may be asked twice, on the kept connection, and keeps it. One that has ended meanwhile is replaced.
     fn ask(&self, request: &Request, asked: &'static str, timeout: Duration) -> Result<Reply, Error> {
-        let kept = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut connection = match kept {
-            Some(connection) => connection,
+        let mut connection = match self.kept() {
+            Some(kept) => kept.connection,
             None => self.reconnect(deadline_in(timeout))?,
         };
         let reply = match connection.ask(request, asked, timeout) {
@@ -254,7 +285,7 @@ impl Incumbent {
             }
             reply => reply?,
         };
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        self.keep(connection);
         Ok(reply)
     }
 }

@@ -5,6 +5,7 @@
 //! grace, if the disk takes that within half a second. Proven by `tests/takeover.rs`.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, mpsc::sync_channel},
     time::{Duration, Instant, SystemTime},
@@ -12,6 +13,7 @@ use std::{
 
 use crate::{
     held::{Held, Life},
+    instance_id::InstanceId,
     platform,
     record::End,
     timestamp,
@@ -33,17 +35,40 @@ impl fmt::Debug for LastWords {
     }
 }
 
-/// Ends the process if the grace of one of these is over; else says when that will be.
-pub(crate) fn enforce(held: &[Arc<Held>]) -> Option<Instant> {
-    let now = Instant::now();
-    let mut next: Option<Instant> = None;
-    for held in held {
+/// Those that were asked to stop, and when each is over: nobody else is looked at on every turn of the answering thread.
+#[derive(Default)]
+pub(crate) struct Overtime(HashMap<InstanceId, (Instant, Arc<Held>)>);
+
+impl Overtime {
+    /// Takes note of how it is with an instance: when it was asked something, and on every tick.
+    pub(crate) fn note(&mut self, held: &Arc<Held>) {
         match held.is_ended_at() {
-            Some(at) if at <= now => end_process(held),
-            at => next = next.into_iter().chain(at).min(),
+            Some(at) => drop(self.0.insert(held.id, (at, held.clone()))),
+            None => self.forget(held.id),
         }
     }
-    next
+
+    pub(crate) fn forget(&mut self, id: InstanceId) {
+        self.0.remove(&id);
+    }
+
+    /// Ends the process if the grace of one of these is over; else says when that will be.
+    pub(crate) fn enforce(&mut self) -> Option<Instant> {
+        let next = self.0.values().map(|(at, _)| *at).min()?;
+        let now = Instant::now();
+        if next > now {
+            return Some(next);
+        }
+        let over: Vec<Arc<Held>> =
+            self.0.values().filter(|(at, _)| *at <= now).map(|(_, held)| held.clone()).collect();
+        for held in over {
+            if held.is_ended_at().is_some_and(|at| at <= now) {
+                end_process(&held);
+            }
+            self.note(&held); // it has more time by now, or holds no more
+        }
+        self.0.values().map(|(at, _)| *at).min()
+    }
 }
 
 /// Says and writes what there is time for, each on a thread that may hang, and ends the process at once.

@@ -91,7 +91,7 @@ impl Place {
 
     #[allow(clippy::absurd_extreme_comparisons)] // no path is too long on Windows
     fn fitting(&self, plain: &Path, end: &str) -> PathBuf {
-        if let Some(name) = platform::endpoint_name(&self.digest(), end) {
+        if let Some(name) = platform::endpoint_name(|| self.digest(), end) {
             return name;
         }
         if plain.as_os_str().len() <= platform::LONGEST_PATH {

@@ -6,33 +6,35 @@
 //! together and no more: long requests are read one after the other then, and of those that do not read, the dearest
 //! makes room. Proven by `tests/hostile.rs`, `tests/hostile_peers.rs`, `tests/messages.rs`.
 
+mod service;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use service::{Service, waits};
+
 use crate::{
     answer::Ticket,
     held::Held,
     instance_id::InstanceId,
-    platform::{self, Awaited, Guest, Listener, Peer, Wakes},
-    visit::Visit,
+    platform::{self, Awaited, Guest, Peer, Wakes},
 };
 
-/// Connections that an instance serves at once; fewer when the process may have few descriptors.
-const MOST_GUESTS: usize = 256;
 /// Connections let in before others get their turn.
 const AT_ONCE: usize = 64;
 /// Of these, connections of other users: anybody may come to the abstract name, but takes no turn from who may speak.
 const FOREIGN_AT_ONCE: usize = 8;
-/// What all of an instance's half requests may cost together, in bytes, and what is unread as well; one alone that costs
-/// little is never put off, or asked to make room, for that.
-const MOST_BYTES: usize = 16 << 20;
-const FEW_BYTES: usize = 64 << 10;
 /// For so long those who are in are heard, before it is looked who else has come.
 const TURN: Duration = Duration::from_millis(1);
+/// With more doors than this, those who are in are heard without looking at all doors each time, which would cost more
+/// than to answer: a look at one takes some 100 ns. Whoever comes meanwhile is let in after so long for each door at the
+/// latest, a millisecond for a thousand instances; when nobody says anything, at once.
+const FEW_DOORS: u32 = 32;
+const EACH_DOOR: Duration = Duration::from_nanos(500);
 /// How long to wait for a descriptor when there is none and nobody is idle.
 const NO_ROOM: Duration = Duration::from_millis(20);
 
@@ -40,22 +42,20 @@ const NO_ROOM: Duration = Duration::from_millis(20);
 #[derive(Default)]
 pub(crate) struct Served {
     instances: HashMap<InstanceId, Service>,
+    /// Those with guests: of a thousand instances, few have any.
+    visited: HashSet<InstanceId>,
+    /// How many doors there are, roundly, and when all were last looked at.
+    doors: u32,
+    doors_seen: Option<Instant>,
+    /// Somebody has said something, or wanted something, the last time.
+    is_busy: bool,
     tickets: Ticket,
+    /// Who waits for which answer; until the program has given or dropped it, also of one who has left.
+    awaiting: HashMap<Ticket, (InstanceId, u64)>,
     /// The next guest's number; older guests have smaller ones.
     seats: u64,
     /// Whose turn it was last.
     last_heard: u64,
-}
-
-/// One instance as it is served.
-struct Service {
-    held: Arc<Held>,
-    listeners: Vec<Listener>,
-    guests: BTreeMap<u64, (Guest, Visit)>,
-    /// Nobody is let in before: there was no descriptor left.
-    closed_until: Option<Instant>,
-    /// Long requests together cost too much: this guest's is read to its end before the others'.
-    first: Option<u64>,
 }
 
 /// Whether other threads can still wake this one.
@@ -86,6 +86,7 @@ impl Served {
             first: None,
         });
         service.listeners = listeners;
+        self.doors = u32::try_from(2 * self.instances.len()).unwrap_or(u32::MAX);
     }
 
     /// Lets nobody in any more; those who are in stay.
@@ -95,13 +96,13 @@ impl Served {
         }
     }
 
-    /// Tells those who watch.
-    pub(crate) fn changed(&mut self, id: InstanceId) {
-        if let Some(service) = self.instances.get_mut(&id) {
-            for (_, visit) in service.guests.values_mut() {
-                visit.changed(&service.held);
-            }
+    /// Tells those who watch; gives the instance, if it is served.
+    pub(crate) fn changed(&mut self, id: InstanceId) -> Option<&Arc<Held>> {
+        let service = self.instances.get_mut(&id)?;
+        for (_, visit) in service.guests.values_mut() {
+            visit.changed(&service.held);
         }
+        Some(&service.held)
     }
 
     /// Closes every connection of an instance, at last.
@@ -110,6 +111,8 @@ impl Served {
     /// reaches its sender.
     pub(crate) fn forget(&mut self, id: InstanceId) {
         let Some(service) = self.instances.remove(&id) else { return };
+        self.visited.remove(&id);
+        self.doors = self.doors.saturating_sub(2);
         for (guest, visit) in service.guests.values() {
             let _ = guest.check().and_then(|guest| guest.write(visit.to_write()));
         }
@@ -117,18 +120,50 @@ impl Served {
 
     /// Gives a program's answer to the client that waits for it.
     pub(crate) fn answered(&mut self, ticket: Ticket, answer: Option<&(i32, Vec<u8>)>) {
-        for service in self.instances.values_mut() {
-            for (_, visit) in service.guests.values_mut() {
-                visit.answered(ticket, answer, &service.held, &mut self.tickets);
-            }
+        let Some((id, number)) = self.awaiting.remove(&ticket) else { return };
+        let Some(service) = self.instances.get_mut(&id) else { return };
+        let Some((_, visit)) = service.guests.get_mut(&number) else { return };
+        visit.answered(ticket, answer, &service.held, &mut self.tickets);
+        self.speak(id, number); // at once: there is room for it, most often
+    }
+
+    fn seat(&mut self, id: InstanceId, guest: Guest, peer: Peer) {
+        self.seats += 1;
+        if let Some(service) = self.instances.get_mut(&id) {
+            service.seat(self.seats, guest, peer);
+            self.visited.insert(id);
+        }
+    }
+
+    /// One guest's turn.
+    fn speak(&mut self, id: InstanceId, number: u64) {
+        let Some(service) = self.instances.get_mut(&id) else { return };
+        service.speak(number, &mut self.tickets);
+        if let Some(ticket) = service.guests.get(&number).and_then(|(_, visit)| visit.ticket()) {
+            self.awaiting.insert(ticket, (id, number));
         }
     }
 
     /// Waits until something happens, or until `next` (none: for ever), and attends to it.
     pub(crate) fn attend(&mut self, wakes: Option<&Wakes>, next: Option<Instant>) -> io::Result<Attended> {
         let now = Instant::now();
-        self.instances.values_mut().for_each(|service| service.put_off(now));
-        let (what, ready) = self.wait(wakes, next)?;
+        for id in &self.visited {
+            if let Some(service) = self.instances.get_mut(id) {
+                service.put_off(now);
+            }
+        }
+        let doors_until = self.doors_seen.map(|seen| seen + EACH_DOOR * self.doors);
+        let (what, ready) = match doors_until.filter(|until| *until > now && self.doors > FEW_DOORS) {
+            Some(until) if self.is_busy || next.is_some_and(|next| next <= now) => {
+                self.wait(wakes, Some(next.map_or(until, |next| next.min(until))), false)?
+            }
+            _ => {
+                let came = self.wait(wakes, next, true)?;
+                self.doors_seen = Some(Instant::now());
+                came
+            }
+        };
+        self.is_busy = ready.contains(&true);
         let attended = match (wakes, ready.last()) {
             // It was the last to be waited for.
             (Some(wakes), Some(true)) if !wakes.clear() => Attended::Unwakeable,
@@ -149,21 +184,30 @@ impl Served {
 
     /// Closes the connections that are over, and those whose time is.
     fn let_go(&mut self, now: Instant) {
-        for service in self.instances.values_mut() {
+        let instances = &mut self.instances;
+        self.visited.retain(|id| {
+            let Some(service) = instances.get_mut(id) else { return false };
             let first = service.first;
             service.guests.retain(|number, (_, visit)| {
                 let may_stay =
                     waits(first, *number, visit) || visit.deadline().is_none_or(|deadline| deadline > now);
                 !visit.is_over() && may_stay
             });
-        }
+            !service.guests.is_empty()
+        });
     }
 
-    fn wait(&self, wakes: Option<&Wakes>, mut next: Option<Instant>) -> io::Result<(Vec<Ready>, Vec<bool>)> {
+    /// Waits for the guests, and for the doors if those are wanted.
+    fn wait(
+        &self,
+        wakes: Option<&Wakes>,
+        mut next: Option<Instant>,
+        doors: bool,
+    ) -> io::Result<(Vec<Ready>, Vec<bool>)> {
         let mut sooner = |deadline: Instant| next = Some(next.map_or(deadline, |next| next.min(deadline)));
         let (mut what, mut awaited) = (Vec::new(), Vec::new());
         let now = Instant::now();
-        for (id, service) in &self.instances {
+        for (id, service) in self.instances.iter().filter(|_| doors) {
             match service.closed_until {
                 Some(until) if until > now => sooner(until),
                 _ => {
@@ -174,6 +218,9 @@ impl Served {
                     }
                 }
             }
+        }
+        for id in &self.visited {
+            let Some(service) = self.instances.get(id) else { continue };
             for (number, (guest, visit)) in &service.guests {
                 what.push(Ready::Guest(*id, *number));
                 let waits = waits(service.first, *number, visit);
@@ -192,17 +239,16 @@ impl Served {
 
     /// Lets in who waits at a door.
     fn welcome(&mut self, id: InstanceId, door: usize) {
-        let Some(service) = self.instances.get_mut(&id) else { return };
         let mut foreign = 0;
         for _ in 0..AT_ONCE {
+            let Some(service) = self.instances.get_mut(&id) else { return };
             let Some(listener) = service.listeners.get(door).cloned() else { return };
             match listener.accept() {
                 Ok(Some(guest)) => {
                     if let Some(peer) = may_speak(&guest, service.held.owner) {
-                        self.seats += 1;
-                        service.seat(self.seats, guest, peer);
+                        self.seat(id, guest, peer);
                         // What it has said already is answered before it could have to make room for the next one.
-                        service.speak(self.seats, &mut self.tickets);
+                        self.speak(id, self.seats);
                     } else {
                         foreign += 1;
                         if foreign == FOREIGN_AT_ONCE {
@@ -215,9 +261,8 @@ impl Served {
                     return;
                 }
                 Err(error) if platform::means_no_room(&error) => {
-                    if !service.make_room() {
-                        service.closed_until = Some(Instant::now() + NO_ROOM);
-                        return;
+                    if !self.make_room() {
+                        return self.close_for_a_while(id);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -226,16 +271,29 @@ impl Served {
                     service.listeners.remove(door);
                     return;
                 }
-                Err(_) => {
-                    service.closed_until = Some(Instant::now() + NO_ROOM);
-                    return;
-                }
+                Err(_) => return self.close_for_a_while(id),
             }
         }
         // There may be more than can be let in soon: who comes now is not to stand behind thousands.
-        if let Some(listener) = service.listeners.get(door) {
+        if let Some(listener) = self.instances.get(&id).and_then(|service| service.listeners.get(door)) {
             listener.is_crowded(true);
         }
+    }
+
+    fn close_for_a_while(&mut self, id: InstanceId) {
+        if let Some(service) = self.instances.get_mut(&id) {
+            service.closed_until = Some(Instant::now() + NO_ROOM);
+        }
+    }
+
+    /// Closes the connection that can best be done without, whichever instance's: descriptors are those of the process.
+    /// `false`: there is none.
+    fn make_room(&mut self) -> bool {
+        let of = |id| self.instances.get(id)?.least_needed().map(|(need, number)| (need, *id, number));
+        let least = self.visited.iter().filter_map(of).min_by_key(|(need, ..)| *need);
+        least.is_some_and(|(_, id, number)| {
+            self.instances.get_mut(&id).is_some_and(|service| service.guests.remove(&number).is_some())
+        })
     }
 
     /// Reads what guests say, writes what they are told: one after the other, from where it stopped the last time. Who
@@ -246,9 +304,7 @@ impl Served {
         waiting.rotate_left(next);
         let until = Instant::now() + TURN;
         for (number, id) in waiting {
-            if let Some(service) = self.instances.get_mut(&id) {
-                service.speak(number, &mut self.tickets);
-            }
+            self.speak(id, number);
             self.last_heard = number;
             if Instant::now() >= until {
                 return;
@@ -257,97 +313,8 @@ impl Served {
     }
 }
 
-/// One turn of a conversation; an error: the client has left, or its descriptor is not ours any more.
-fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ticket) -> io::Result<()> {
-    let guest = guest.check()?;
-    let mut piece = [0; 8192];
-    if visit.is_unfinished() {
-        visit.go_on(held, tickets);
-    } else if visit.to_write().is_empty() {
-        match guest.read(&mut piece)? {
-            Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(count) if visit.may_be_heard() => visit.hear(&piece[..count], held, tickets, Instant::now()),
-            Some(_) | None => {} // what is said while it watches is not listened to
-        }
-    }
-    while !visit.to_write().is_empty() {
-        let sockets = visit.to_pass();
-        let written = if sockets.is_empty() {
-            guest.write(visit.to_write())
-        } else {
-            guest.write_with(visit.to_write(), &sockets)
-        };
-        match written? {
-            Some(count) => visit.wrote(count, held, Instant::now()),
-            None => break,
-        }
-    }
-    Ok(())
-}
-
-/// Whether this guest's long request is read later, because of that of the first one.
-fn waits(first: Option<u64>, number: u64, visit: &Visit) -> bool {
-    first.is_some_and(|first| first != number) && visit.half_heard() > FEW_BYTES
-}
-
 fn may_speak(guest: &Guest, owner: u32) -> Option<Peer> {
     guest.peer().ok().filter(|peer| peer.uid.is_some_and(|uid| uid == 0 || uid == owner))
-}
-
-impl Service {
-    fn seat(&mut self, number: u64, guest: Guest, peer: Peer) {
-        // Half of the descriptors stay the program's own, and that of the tick, which puts files back.
-        let most = platform::most_descriptors().map_or(MOST_GUESTS, |most| (most / 2).min(MOST_GUESTS));
-        if self.guests.len() < most || self.make_room() {
-            self.guests.insert(number, (guest, Visit::new(peer, Instant::now())));
-        }
-    }
-
-    fn speak(&mut self, number: u64, tickets: &mut Ticket) {
-        let Some((guest, visit)) = self.guests.get_mut(&number) else { return };
-        if converse(guest, visit, &self.held, tickets).is_err() {
-            self.guests.remove(&number);
-        } else if visit.unread() > FEW_BYTES {
-            self.save_memory();
-        }
-    }
-
-    /// Lets only the first of those who are in the middle of a long request go on with it, if all of these cost too much.
-    fn put_off(&mut self, now: Instant) {
-        let long = self.guests.iter().filter(|(_, (_, visit))| visit.half_heard() > FEW_BYTES);
-        let together: usize = long.clone().map(|(_, (_, visit))| visit.half_heard()).sum();
-        let first = long.map(|(number, _)| *number).next().filter(|_| together > MOST_BYTES);
-        let before = std::mem::replace(&mut self.first, first);
-        for (number, (_, visit)) in &mut self.guests {
-            if waits(before, *number, visit) || waits(first, *number, visit) {
-                visit.was_put_off(now);
-            }
-        }
-    }
-
-    /// Closes the connections with most that is unread, of those the one that has been silent for longest, until all cost
-    /// little enough.
-    fn save_memory(&mut self) {
-        let unread = |guests: &BTreeMap<u64, (Guest, Visit)>| {
-            guests.values().map(|(_, visit)| visit.unread()).sum::<usize>()
-        };
-        while unread(&self.guests) > MOST_BYTES {
-            let dearest = self
-                .guests
-                .iter()
-                .max_by_key(|(_, (_, visit))| (visit.unread(), std::cmp::Reverse(visit.last_word())))
-                .map(|(number, _)| *number);
-            let Some(dearest) = dearest else { return };
-            self.guests.remove(&dearest);
-        }
-    }
-
-    /// Closes the connection that can best be done without; `false`: there is none.
-    fn make_room(&mut self) -> bool {
-        let least = self.guests.iter().min_by_key(|(_, (_, visit))| (visit.need(), visit.last_word()));
-        let least = least.map(|(number, _)| *number);
-        least.is_some_and(|number| self.guests.remove(&number).is_some())
-    }
 }
 
 #[cfg(fuzzing)]
@@ -355,10 +322,7 @@ impl Served {
     /// Lets in who has connected already.
     pub(crate) fn let_in(&mut self, held: &Arc<Held>, guest: Guest, peer: Peer) {
         self.adopt(held);
-        self.seats += 1;
-        if let Some(service) = self.instances.get_mut(&held.id) {
-            service.seat(self.seats, guest, peer);
-        }
+        self.seat(held.id, guest, peer);
     }
 
     /// Lets so much time pass in which nothing happens.
@@ -367,7 +331,7 @@ impl Served {
     }
 
     /// The conversations that go on.
-    pub(crate) fn visits(&self) -> impl Iterator<Item = &Visit> {
+    pub(crate) fn visits(&self) -> impl Iterator<Item = &crate::visit::Visit> {
         self.instances.values().flat_map(|service| service.guests.values().map(|(_, visit)| visit))
     }
 }

@@ -316,3 +316,8 @@ fn put_back(held: &Held, core: &mut Core) -> Result<(), crate::Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)] // a test fails so
+#[path = "tick_tests.rs"]
+mod tests;

@@ -245,6 +245,14 @@ impl Visit {
         }
     }
 
+    /// The message that the program has of it.
+    pub(crate) fn ticket(&self) -> Option<Ticket> {
+        match self.doing {
+            Doing::AwaitingAnswer(ticket) => Some(ticket),
+            _ => None,
+        }
+    }
+
     /// Says the program's answer, if it is this client's message that was answered.
     pub(crate) fn answered(
         &mut self,

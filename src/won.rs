@@ -4,8 +4,9 @@
 
 use std::{
     collections::VecDeque,
+    ffi::OsString,
     sync::{
-        Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize},
     },
     time::{Instant, SystemTime},
@@ -20,9 +21,10 @@ use crate::{
     instance::Instance,
     instance_id::InstanceId,
     lag::Lag,
+    lossy,
     pid_file::PidFile,
     place::Place,
-    platform::{self, Listener},
+    platform::{self, Listener, PerProcess},
     process::Process,
     record::{self, DirId, End, Past, Record, SCHEMA},
     release,
@@ -57,7 +59,9 @@ impl Held {
             host: Some(platform::host_name()),
             uid: platform::user_number(platform::effective_user()),
             executable: this.executable.clone(),
-            command: this.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            command: lossy::shortened(
+                &this.command.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>(),
+            ),
             version: Some(instance.program_version()),
             generation: next_generation(past, place, started_at_us),
             instance_id: id,
@@ -80,7 +84,7 @@ impl Held {
             began: Instant::now(),
             started_at_us,
             version: instance.program_version(),
-            command: this.command,
+            command: command_of_all(this.command),
             process: std::process::id(),
             owner,
             core: Mutex::new(Core {
@@ -130,6 +134,17 @@ impl Held {
         }
         release::write_all(self, &mut core);
     }
+}
+
+/// The command line, once for all instances of this process: with the names of a thousand in it, a thousand copies would
+/// take hundreds of megabytes.
+fn command_of_all(command: Vec<OsString>) -> Arc<[OsString]> {
+    static KNOWN: PerProcess<Mutex<Arc<[OsString]>>> = PerProcess::new();
+    let mut known = KNOWN.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if known[..] != command[..] {
+        *known = command.into(); // the first, or one that was changed since
+    }
+    known.clone()
 }
 
 /// The larger of the old generation + 1 and the microseconds since 1970, so that a lost record does not start again.

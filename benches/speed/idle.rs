@@ -25,7 +25,7 @@ pub(crate) fn measure() {
         #[allow(clippy::cast_precision_loss)]
         let (woke, resident) = (
             (wakes(pid) - wakes_before) as f64 / WATCHED.as_secs_f64(),
-            field(&format!("/proc/{pid}/status"), "VmRSS:") as f64 / 1024.0,
+            table::field(&format!("/proc/{pid}/status"), "VmRSS:") as f64 / 1024.0,
         );
         let written = written(pid) - written_before;
         let missed = if woke <= 2.0 && resident <= 6.0 && written == 0 { "" } else { "  MISSED" };
@@ -40,16 +40,12 @@ pub(crate) fn measure() {
 fn wakes(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     tasks
-        .map(|task| field(&format!("{}/status", task.unwrap().path().display()), "voluntary_ctxt_switches:"))
+        .map(|task| {
+            table::field(&format!("{}/status", task.unwrap().path().display()), "voluntary_ctxt_switches:")
+        })
         .sum()
 }
 
 fn written(pid: u32) -> u64 {
-    field(&format!("/proc/{pid}/io"), "write_bytes:")
-}
-
-fn field(path: &str, name: &str) -> u64 {
-    let text = fs::read_to_string(path).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    table::field(&format!("/proc/{pid}/io"), "write_bytes:")
 }

@@ -1,4 +1,5 @@
-//! What `gateway` costs, beside what cannot cost less: medians, and their ratios, of one run. `cargo bench` runs it.
+//! What `gateway` costs, beside what cannot cost less: medians, and their ratios, of one run. `cargo bench` runs it;
+//! `-- scale` what grows with the number of instances (`scale.rs`).
 //!
 //! Everything that is compared is measured in turns, so that a noisy minute meets all alike; compare ratios of one table
 //! only. No test depends on a figure. Every process that is started is ended with this one.
@@ -8,11 +9,17 @@
 #[cfg(target_os = "linux")]
 mod claim;
 #[cfg(target_os = "linux")]
+mod herds;
+#[cfg(target_os = "linux")]
 mod idle;
 #[cfg(target_os = "linux")]
 mod ping;
 #[cfg(target_os = "linux")]
 mod processes;
+#[cfg(target_os = "linux")]
+mod scale;
+#[cfg(target_os = "linux")]
+mod senders;
 #[cfg(target_os = "linux")]
 mod table;
 #[cfg(target_os = "linux")]
@@ -20,12 +27,13 @@ mod takeover;
 
 /// What is measured; `cargo bench --bench speed -- claim ping` measures these two.
 #[cfg(target_os = "linux")]
-const PARTS: [(&str, fn()); 5] = [
+const PARTS: [(&str, fn()); 6] = [
     ("processes", processes::measure),
     ("takeover", takeover::measure),
     ("claim", claim::measure),
     ("ping", ping::measure),
     ("idle", idle::measure),
+    ("scale", scale::measure),
 ];
 
 #[cfg(target_os = "linux")]
@@ -36,6 +44,9 @@ fn main() {
         [role, dir] if role == "holder" => ping::hold(dir.as_ref()),
         [role, dir] if role == "raw-claimer" => claim::raw(dir.as_ref()),
         [role, dir] if role == "claimer" => claim::claim(dir.as_ref()),
+        [role, dir, count] if role == "many" => scale::hold(dir.as_ref(), count.parse().unwrap()),
+        [role, dir] if role == "taker" => senders::take(dir.as_ref()),
+        [role, dir] if role == "sender" => senders::send(dir.as_ref()),
         [role] if role == "child" => takeover::child(),
         // `cargo bench` adds a word of its own.
         words => {

@@ -96,6 +96,13 @@ pub(crate) fn machine() -> String {
     format!("{count} × {}, Linux {}", model.trim_start_matches([' ', '\t', ':']), kernel.trim())
 }
 
+/// A number from a file of `/proc` with a name on every line.
+pub(crate) fn field(path: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 /// A process that is killed and reaped with its owner.
 pub(crate) struct Ended(pub(crate) Child);
 

@@ -119,7 +119,9 @@ impl Conversation {
         let happened = !posted.is_empty() || moment(&self.served) != before;
         for command in posted {
             match command {
-                Command::Changed(id) => self.served.changed(id),
+                Command::Changed(id) => {
+                    self.served.changed(id);
+                }
                 Command::Answered(ticket, answer) => self.served.answered(ticket, answer.as_ref()),
                 other => panic!("{other:?} was not asked for"),
             }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, StatFs, readlinkat_raw, statfs};
@@ -28,7 +29,12 @@ pub(super) fn proc_is_ours() -> bool {
 
 /// Names this run of the kernel: random, new with each boot, the same in every container.
 pub(crate) fn boot_id() -> Option<String> {
-    one_word(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+    static READ: OnceLock<String> = OnceLock::new(); // the same for as long as this process runs
+    if READ.get().is_none() {
+        let id = one_word(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)?;
+        let _ = READ.set(id);
+    }
+    READ.get().cloned()
 }
 
 /// When the kernel started, by the clock as it is set now.

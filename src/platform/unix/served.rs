@@ -149,9 +149,11 @@ impl Wakes {
     /// Takes note of having been woken. `false`: one end is closed, so that nobody can wake any more.
     pub(crate) fn clear(&self) -> bool {
         let Ok(mut socket) = self.0.get() else { return false };
+        let mut woken = [0; 64];
         loop {
-            match socket.read(&mut [0; 64]) {
+            match socket.read(&mut woken) {
                 Ok(0) => return false,
+                Ok(count) if count < woken.len() => return true, // that was all, or there is more to wake for
                 Ok(_) => {}
                 Err(error) => {
                     return matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);

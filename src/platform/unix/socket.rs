@@ -48,7 +48,7 @@ pub(crate) const HAS_ABSTRACT_NAMES: bool = cfg!(target_os = "linux");
 pub(crate) const ENDPOINT_IS_A_FILE: bool = true;
 
 /// None: an endpoint is a file in the instance's directory.
-pub(crate) fn endpoint_name(_digest: &str, _end: &str) -> Option<PathBuf> {
+pub(crate) fn endpoint_name(_digest: impl FnOnce() -> String, _end: &str) -> Option<PathBuf> {
     None
 }
 

@@ -63,9 +63,9 @@ pub(crate) enum Address {
 
 /// The endpoint of what has this hash.
 #[allow(clippy::unnecessary_wraps)] // elsewhere it is a file in the instance's directory
-pub(crate) fn endpoint_name(digest: &str, end: &str) -> Option<PathBuf> {
+pub(crate) fn endpoint_name(digest: impl FnOnce() -> String, end: &str) -> Option<PathBuf> {
     let kind = if end == "sock" { String::new() } else { format!("-{end}") };
-    Some(PathBuf::from(format!(r"\\.\pipe\incumbent-{}{kind}", &digest[..40])))
+    Some(PathBuf::from(format!(r"\\.\pipe\incumbent-{}{kind}", &digest()[..40])))
 }
 
 /// What is at an endpoint's path: a pipe, or nothing. Takes nothing of it.
