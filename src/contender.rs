@@ -119,14 +119,26 @@ impl Contender {
         loop {
             let step = decide::next(self.goal, seen, Instant::now() >= self.deadline);
             tracing::trace!(instance = %self.place.name, ?seen, ?step);
-            if begins && matches!(seen, Seen::HailedToAsk(_)) {
-                let handed = if step == Step::Ask { self.ask_to_hand_over(shown) } else { Ok(()) };
-                match handed {
-                    Ok(()) => return Ok(Advanced::Begun(self, seen)),
-                    Err(asked) => {
-                        seen = Seen::Asked(asked);
-                        continue;
+            if begins {
+                match seen {
+                    Seen::HailedToAsk(Hailed::Pong) => match self.ask_to_hand_over(shown) {
+                        Ok(()) => return Ok(Advanced::Begun(self, seen)),
+                        Err(asked) => {
+                            seen = Seen::Asked(asked);
+                            continue;
+                        }
+                    },
+                    // Who is silent may yet answer: as in every takeover it is waited for.
+                    Seen::HailedToAsk(Hailed::Silent) => {}
+                    Seen::HailedToAsk(_) => return Ok(Advanced::Begun(self, seen)),
+                    // It has gone meanwhile.
+                    Seen::InstanceLock(Lock::Taken) => {
+                        if let Some(file) = &self.file {
+                            file.unlock(Which::Instance);
+                        }
+                        return Ok(Advanced::Begun(self, Seen::HailedToAsk(Hailed::Nobody)));
                     }
+                    _ => {}
                 }
             }
             seen = match step {

@@ -334,6 +334,21 @@ fn messages_reach_the_new_one_as_soon_as_it_holds() {
 }
 
 #[test]
+fn one_that_does_not_answer_is_left_alone_and_nothing_is_started_beside_it() {
+    let place = Place::new();
+    let (old, at) = serving(&place, "one");
+    old.stop();
+    let refused = place.start(&web::run(&OVERLAP, "two")).end();
+    assert_eq!(refused.code(), 75, "{refused:?}");
+    assert!(!refused.stdout.contains("serving two"), "{refused:?}");
+    old.resume();
+    assert_eq!(web::ask(at, "/").as_deref(), Ok("one"));
+    let next = place.start(&web::run(&OVERLAP, "three"));
+    next.says("holding ");
+    assert_eq!(old.end().code(), 0);
+}
+
+#[test]
 fn a_limit_of_starts_does_not_keep_one_from_getting_ready() {
     let place = Place::new();
     let (mut old, _) = serving(&place, "v0");

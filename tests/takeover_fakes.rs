@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-use incumbent::{Claim, Error, TakeoverOptions};
+use incumbent::{Begun, Claim, Error, TakeoverOptions};
 use incumbent_proto::{
-    DirId, Frame, HEADER_LEN, Header, Identity, Outcome, Pong, Reply, Request, StopReason, Stopping,
-    Unsupported,
+    DirId, Frame, HEADER_LEN, Header, Identity, Offered, Outcome, Pong, Refused, Reply, Request, StopReason,
+    Stopping, Unsupported, Why,
 };
 use program::{Program, WATCHDOG, instance, lost, tell, won};
 
@@ -57,6 +57,7 @@ fn starting(dir: &Path) {
 fn serve(dir: &Path, how: &str, at: (u64, u64)) {
     let listener = os::Listener::bind(dir).unwrap();
     tell("ready");
+    let mut has_broken = how != "breaks";
     loop {
         let mut stream = listener.accept().unwrap();
         while let Some(request) = next(&mut stream) {
@@ -78,13 +79,25 @@ fn serve(dir: &Path, how: &str, at: (u64, u64)) {
                             Reply::Stopping(said(Outcome::Refused, "not on a Tuesday"))
                         }
                         "does-not-know" => Reply::Unsupported(Unsupported { min: NEWER, max: NEWER }),
-                        "goes" | "refuses" => {
+                        "goes" | "refuses" | "older" | "breaks" => {
                             let reply = Reply::Stopping(said(Outcome::Acknowledged, ""));
                             stream.write_all(&reply.encode_as(NEWER).unwrap()).unwrap();
                             return;
                         }
                         _ => Reply::Stopping(said(Outcome::Acknowledged, "")),
                     }
+                }
+                Request::Handover(asked) if how == "breaks" => {
+                    tell(format!("hands over, overlap: {}", asked.overlap));
+                    let reply = Reply::Offered(Offered { state: b"mine".to_vec(), ..Offered::default() });
+                    stream.write_all(&reply.encode().unwrap()).unwrap();
+                    if std::mem::replace(&mut has_broken, true) {
+                        continue;
+                    }
+                    break; // which closes the connection
+                }
+                Request::Handover(_) if how == "older" => {
+                    Reply::Refused(Refused { why: Why::Malformed, note: "unknown kind 7".to_owned() })
                 }
                 Request::Identify(_) if how == "is-older" => Reply::Identity(Identity {
                     pid: std::process::id(),
@@ -240,4 +253,43 @@ fn a_record_of_a_later_generation_than_the_answer_tells_of_no_crash() {
         let seen = instance(dir.path()).inspect_blocking(program::WATCHDOG).unwrap();
         assert!(seen.status().previous.is_none(), "{how}: {:?}", seen.status());
     }
+}
+
+#[test]
+fn one_that_does_not_know_a_handover_is_not_overlapped_and_replaced_without() {
+    for (how, words) in
+        [("older", "of a version that cannot hand over"), ("goes", "speaks versions 99 to 99")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let mut fake = start(dir.path(), how);
+        let overlap = TakeoverOptions::default().overlap(true);
+        let refused = instance(dir.path()).begin_takeover_blocking(&overlap, |_| {}).unwrap_err();
+        assert!(refused.to_string().contains(words), "{refused}");
+        assert!(os::is_there(fake.pid()) && !os::is_free(dir.path()), "it was asked nothing");
+
+        let begun = instance(dir.path()).begin_takeover_blocking(&TakeoverOptions::default(), |_| {});
+        let Ok(Begun::Takeover(mut takeover)) = begun else { panic!("{begun:?}") };
+        assert!(takeover.has_holder());
+        let received = takeover.received();
+        assert!(received.listeners.is_empty() && received.state.is_empty());
+        won(takeover.complete_blocking(|_| {})).release_blocking().unwrap();
+        assert_eq!(fake.wait_line("asked "), "Replace", "once");
+        fake.wait();
+    }
+}
+
+#[test]
+fn one_whose_connection_breaks_learns_on_the_next_one_that_its_successor_is_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fake = start(dir.path(), "breaks");
+    let overlap = TakeoverOptions::default().overlap(true);
+    let begun = instance(dir.path()).begin_takeover_blocking(&overlap, |_| {});
+    let Ok(Begun::Takeover(mut takeover)) = begun else { panic!("{begun:?}") };
+    assert_eq!(fake.wait_line("hands over, "), "overlap: true");
+    assert_eq!(takeover.received().state, b"mine");
+    let holder = won(takeover.complete_blocking(|_| {}));
+    assert_eq!(fake.wait_line("hands over, "), "overlap: true", "again, before it is asked to go");
+    assert_eq!(fake.wait_line("asked "), "Replace");
+    fake.wait();
+    holder.release_blocking().unwrap();
 }
