@@ -10,7 +10,7 @@
 //! Nothing of the order of a claim changes: `decide.rs` decides, and between two of its steps time may pass. A holder that
 //! ends meanwhile is no obstacle: completing it is an ordinary claim then. Proven by `tests/handover.rs`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use incumbent_proto::{Refused, Reply, Request, StopReason, Why, Withdraw};
 
@@ -28,6 +28,9 @@ use crate::{
     stopping,
     takeover::{Shown, TakeoverOptions, TakeoverStep},
 };
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What came of beginning a takeover.
 #[derive(Debug)]
@@ -167,7 +170,18 @@ impl Contender {
             command: stopping::own_command(),
         });
         let mut sockets: Vec<Socket> = Vec::new();
-        let refused = match answered.connection.ask_with(&request, "hand over", PATIENCE, &mut sockets) {
+        let until = Instant::now() + PATIENCE;
+        let answer = loop {
+            let answer = answered.connection.ask_with(&request, "hand over", PATIENCE, &mut sockets);
+            // The claim lock is ours: that other one has just gone, and the holder has yet to see it.
+            match answer {
+                Ok(Reply::Refused(Refused { why: Why::TooBusy, .. })) if Instant::now() < until => {
+                    std::thread::sleep(PAUSE);
+                }
+                answer => break answer,
+            }
+        };
+        let refused = match answer {
             Ok(Reply::Offered(offered)) => {
                 // Asked again, on another connection, it hands over what is in hand already.
                 if !std::mem::replace(&mut self.taking.has_received, true) {

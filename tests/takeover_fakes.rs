@@ -57,7 +57,7 @@ fn starting(dir: &Path) {
 fn serve(dir: &Path, how: &str, at: (u64, u64)) {
     let listener = os::Listener::bind(dir).unwrap();
     tell("ready");
-    let mut has_broken = how != "breaks";
+    let (mut has_broken, mut refusals) = (how != "breaks", 3);
     loop {
         let mut stream = listener.accept().unwrap();
         while let Some(request) = next(&mut stream) {
@@ -95,6 +95,10 @@ fn serve(dir: &Path, how: &str, at: (u64, u64)) {
                         continue;
                     }
                     break; // which closes the connection
+                }
+                Request::Handover(_) if how == "goes" && refusals > 0 => {
+                    refusals -= 1;
+                    Reply::Refused(Refused { why: Why::TooBusy, note: "another is taking over".to_owned() })
                 }
                 Request::Handover(_) if how == "older" => {
                     Reply::Refused(Refused { why: Why::Malformed, note: "unknown kind 7".to_owned() })
