@@ -349,6 +349,23 @@ fn one_that_does_not_answer_is_left_alone_and_nothing_is_started_beside_it() {
 }
 
 #[test]
+fn where_nobody_holds_it_is_ready_in_the_same_way() {
+    let own = free();
+    let (at, probe) = (own.to_string(), format!("http://{own}/"));
+    for ready in [["--ready-after", "50ms"], ["--ready-probe", &probe]] {
+        let place = Place::new();
+        let options = [&["--replace=overlap", "--listen", &at], &ready[..]].concat();
+        let started = place.start(&web::run(&[&["--detach"], &options[..]].concat(), "one")).end();
+        assert_eq!(started.code(), 0, "{started:?}");
+        assert_eq!(status(&place)["state"], "ready");
+        assert_eq!(place.finish(&["stop"]).code(), 0);
+        let failing = ["--replace=overlap", "--ready-after", "1h", "--", "false"];
+        let ended = place.finish(&[&["run"], &failing[..]].concat());
+        assert_eq!(ended.code(), 1, "{ended:?}");
+    }
+}
+
+#[test]
 fn a_limit_of_starts_does_not_keep_one_from_getting_ready() {
     let place = Place::new();
     let (mut old, _) = serving(&place, "v0");

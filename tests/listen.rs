@@ -169,6 +169,7 @@ fn what_is_no_address_is_a_usage_error_that_says_how_to_write_one() {
     tells(&["--listen", "127.0.0.1:80", "--listen", "x=127.0.0.1:80"], "twice");
     tells(&["--ready-after", "1s"], "--replace");
     tells(&["--replace", "--ready-after", "1s"], "--replace=overlap");
+    tells(&["--replace", "--ready-timeout", "1s"], "--replace=overlap");
     tells(&["--replace=overlap", "--ready-probe", "https://a"], "http only");
     let ended = place.finish(&["run", "--listen", "127.0.0.1:0"]);
     assert_eq!(ended.code(), 64, "{ended:?}");

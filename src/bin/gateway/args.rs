@@ -78,9 +78,9 @@ pub(crate) struct Run {
     /// With --replace=overlap: PROGRAM is ready when a GET of this `http://` address is answered with 2xx or 3xx
     #[arg(long, value_name = "URL", requires = "replace", value_parser = probe::address)]
     pub(crate) ready_probe: Option<probe::Address>,
-    /// With --replace=overlap: PROGRAM is ended if it is not ready by then, and the one that runs goes on
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = interval)]
-    pub(crate) ready_timeout: Duration,
+    /// With --replace=overlap: PROGRAM is ended if it is not ready by then, and the one that runs goes on [default: 30s]
+    #[arg(long, value_name = "DUR", requires = "replace", value_parser = interval)]
+    pub(crate) ready_timeout: Option<Duration>,
     /// Wait until the instance is free, at most DUR (`30s`, `5m`, `1h30m`) [default: for ever]; with --replace that is how
     /// long others in the way are waited for, and the one that is replaced has its grace beyond it
     #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, value_parser = duration)]
@@ -126,6 +126,9 @@ pub(crate) struct Run {
 /// So many sockets pass from one to the next.
 const MOST_SOCKETS: usize = 64;
 
+/// What PROGRAM has to be ready beside another, unless the user says.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What PROGRAM has to stop, unless the user says.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -140,11 +143,22 @@ impl Run {
         self.notify || self.overlaps()
     }
 
+    /// Whether it is ready by the clock, or by an answer.
+    pub(crate) fn is_ready_by_itself(&self) -> bool {
+        self.ready_after.is_some() || self.ready_probe.is_some()
+    }
+
+    /// How long PROGRAM has to be ready.
+    pub(crate) fn ready_timeout(&self) -> Duration {
+        self.ready_timeout.unwrap_or(READY_TIMEOUT)
+    }
+
     /// What does not go together, where clap cannot know it; none: all does.
     pub(crate) fn contradiction(&self) -> Option<String> {
         let has = |is: bool, option: &'static str| is.then_some(option);
         let needs_overlap = has(self.ready_after.is_some(), "--ready-after")
             .or_else(|| has(self.ready_probe.is_some(), "--ready-probe"))
+            .or_else(|| has(self.ready_timeout.is_some(), "--ready-timeout"))
             .filter(|_| !self.overlaps());
         if let Some(option) = needs_overlap {
             return Some(format!("{option} is for --replace=overlap"));

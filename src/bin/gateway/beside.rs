@@ -174,7 +174,7 @@ impl Beside {
         Self {
             given: given.clone(),
             takeovers,
-            timeout: args.ready_timeout,
+            timeout: args.ready_timeout(),
             by: None,
             ready_after: args.ready_after,
             ready_at: None,
@@ -182,6 +182,16 @@ impl Beside {
             probe: None,
             completing: None,
         }
+    }
+
+    /// Where nobody is there to be replaced, PROGRAM is ready in the same way.
+    pub(crate) fn alone(args: &Run) -> Option<Box<Self>> {
+        let nobody = Which { name: String::new(), dir: None };
+        args.is_ready_by_itself().then(|| Box::new(Self::new(&nobody, Vec::new(), args)))
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.given.name.is_empty()
     }
 
     /// The right to start PROGRAM beside the other one's.
@@ -192,9 +202,15 @@ impl Beside {
     /// PROGRAM was started.
     pub(crate) fn started(&mut self) {
         let now = Instant::now();
-        self.by = now.checked_add(self.timeout);
+        self.by = now.checked_add(self.timeout).filter(|_| !self.is_alone());
         self.ready_at = self.ready_after.and_then(|after| now.checked_add(after));
-        self.probe = self.probes.take().map(|address| Probe::start(address, self.timeout));
+        self.probe = self
+            .probes
+            .take()
+            .map(|address| Probe::start(address, if self.is_alone() { None } else { Some(self.timeout) }));
+        if self.is_alone() {
+            return;
+        }
         let who: Vec<String> = self
             .takeovers
             .iter()

@@ -130,7 +130,10 @@ pub(crate) async fn run(
         Err(why) => return why.say(),
     };
     sockets.offer(holders);
-    if beside.is_some() {
+    let has_taken = beside.is_none();
+    if has_taken {
+        beside = Beside::alone(args);
+    } else {
         told.gets_ready_beside();
     }
     let how = How { own_group: !platform::is_at_its_terminal(), takes_messages: args.messages.is_some() };
@@ -144,7 +147,7 @@ pub(crate) async fn run(
     let (ends, mut child) = match started {
         Ok(started) => started,
         Err(error) => {
-            if let Some(beside) = &mut beside {
+            if let Some(beside) = beside.as_mut().filter(|_| !has_taken) {
                 beside.withdraw(&format!("its PROGRAM cannot be started: {}", text::system_words(&error)));
             }
             return program::cannot_start(&args.program[0], &error);
@@ -170,7 +173,7 @@ pub(crate) async fn run(
         instance,
         sockets,
         failed_us: 0,
-        has_taken: beside.is_none(),
+        has_taken,
         was_signalled: false,
         beside,
         args,

@@ -97,11 +97,11 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    pub(crate) fn start(address: Address, for_at_most: Duration) -> Self {
+    pub(crate) fn start(address: Address, for_at_most: Option<Duration>) -> Self {
         let (tell, answered) = oneshot::channel();
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();
-        let until = Instant::now().checked_add(for_at_most);
+        let until = for_at_most.and_then(|time| Instant::now().checked_add(time));
         let asks = move || {
             while !over.load(Ordering::Relaxed) && until.is_none_or(|until| Instant::now() < until) {
                 if address.is_well() {

@@ -26,7 +26,7 @@ use crate::{
 impl Supervisor<'_> {
     /// PROGRAM has said that it is ready: takes the place. It has begun to stop: there is nothing to take it for.
     pub(super) fn get_on_beside(&mut self) {
-        let Some(beside) = &mut self.beside else { return };
+        let Some(beside) = self.beside.as_mut().filter(|beside| !beside.is_alone()) else { return };
         match self.phase {
             Phase::Running if self.told.was_ready() => beside.complete(),
             Phase::Running => {}
@@ -39,7 +39,12 @@ impl Supervisor<'_> {
         match step {
             Step::Ready => {
                 self.told.became_ready();
-                beside.complete();
+                if beside.is_alone() {
+                    self.beside = None;
+                    self.told.took_over();
+                } else {
+                    beside.complete();
+                }
                 phase
             }
             Step::Overdue => {
@@ -106,7 +111,7 @@ impl Supervisor<'_> {
 
     /// PROGRAM has ended before the place was taken. One that is being taken is awaited.
     pub(super) async fn ended_beside(&mut self, status: ExitStatus) {
-        let Some(mut beside) = self.beside.take() else { return };
+        let Some(mut beside) = self.beside.take().filter(|beside| !beside.is_alone()) else { return };
         if beside.is_completing() {
             if let Step::Taken(Ok(holders)) = beside.next().await {
                 self.take(holders);
