@@ -114,9 +114,7 @@ fn what_is_in_flight_is_finished_by_the_old_one_while_the_new_one_holds() {
     let file = place.dir().join("go-on");
     let path = format!("/until{}", file.display());
     let slow = std::thread::spawn(move || web::ask(at, &path));
-    web::eventually("it is in flight", || place.finish(&["ping", "-c", "1"]).code() == 0);
-    // The connection was accepted before the other one was there: a second request is answered after it was.
-    assert_eq!(web::ask(at, "/").as_deref(), Ok("one"));
+    web::eventually("it is in flight", || place.dir().join("go-on.begun").exists());
     let next = place.start(&web::run(&OVERLAP, "two"));
     next.says("holding ");
     web::eventually("the new one answers alone", || web::ask(at, "/").as_deref() == Ok("two"));
@@ -196,14 +194,13 @@ fn an_old_one_killed_half_way_is_followed_by_the_new_one_as_soon_as_that_is_read
     let place = Place::new();
     let (old, at) = serving(&place, "one");
     let file = place.dir().join("ready");
-    let options = ["--replace=overlap", "--ready-after", "500ms", "--listen", "127.0.0.1:0"];
-    let next = place.start(&web::run(&options, "two"));
-    next.says("getting ready beside ");
+    let next = place.start(&web::run(&OVERLAP, &format!("two after {}", file.display())));
+    next.prints("waiting two");
     old.kill();
+    std::fs::write(&file, "").unwrap();
     next.says("holding ");
     assert_eq!(status(&place)["holder"]["pid"], next.pid());
     assert_eq!(web::ask(at, "/").as_deref(), Ok("two"), "at the same address");
-    drop(file);
     let after = place.start(&web::run(&OVERLAP, "three"));
     after.says("holding ");
     assert_eq!(next.end().code(), 0);
@@ -417,12 +414,13 @@ fn a_probe_that_is_answered_is_ready_and_one_that_is_not_is_not() {
 fn a_stop_meanwhile_stops_the_old_one_and_the_new_one_follows() {
     let place = Place::new();
     let (old, _) = serving(&place, "one");
-    let options = ["--replace=overlap", "--ready-after", "700ms", "--listen", "127.0.0.1:0"];
-    let next = place.start(&web::run(&options, "two"));
-    next.says("getting ready beside ");
+    let file = place.dir().join("ready");
+    let next = place.start(&web::run(&OVERLAP, &format!("two after {}", file.display())));
+    next.prints("waiting two");
     let stop = place.finish(&["stop"]);
     assert_eq!(stop.code(), 0, "{stop:?}");
     assert_eq!(old.end().code(), 0);
+    std::fs::write(&file, "").unwrap();
     next.says("holding ");
 }
 

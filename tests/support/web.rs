@@ -27,7 +27,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 const DOES: &str = "web:";
 
 /// The command line of a server of this version, which does this beside: `never` gets ready, `shuts` its socket down when it
-/// stops, `dies` when it is to be ready.
+/// stops, `dies` when it is to be ready, is ready `after` this file is there.
 pub(crate) fn program(does: &str) -> Vec<String> {
     let own = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
     let does = format!("{DOES}{does}");
@@ -71,6 +71,12 @@ pub(crate) fn play() {
         say(&format!("waiting {version} as {}", std::process::id()));
         until_asked_to_stop();
         end(0);
+    }
+    if let Some(path) = does.strip_prefix("after ") {
+        say(&format!("waiting {version} as {}", std::process::id()));
+        while !Path::new(path).exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
     let servers: Vec<JoinHandle<()>> = sockets
         .into_iter()
@@ -141,6 +147,7 @@ fn answer(mut stream: TcpStream, version: &str) {
     let request = String::from_utf8_lossy(&request).into_owned();
     // One that takes its time: until this file is there.
     if let Some(path) = request.strip_prefix("GET /until").and_then(|rest| rest.split(' ').next()) {
+        std::fs::write(format!("{path}.begun"), "").unwrap();
         while !Path::new(path).exists() {
             thread::sleep(Duration::from_millis(5));
         }
