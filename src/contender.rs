@@ -23,6 +23,7 @@ use crate::{
     holder::Holder,
     inspect,
     instance::Instance,
+    offer::Offering,
     pid_file::{self, Opened, PidFile, Which},
     place::Place,
     platform::{self, Listener},
@@ -348,6 +349,10 @@ impl Contender {
         ));
         for (what, why) in problems {
             held.set_problem(what, Some(why));
+        }
+        if self.taking.handover().is_some() {
+            // It knows of handovers, and the next one may ask as soon as this one answers.
+            held.face().offer = Offering::Soon;
         }
         held.write_down(&self.past, self.taking.killed);
         let holder = Holder::new(held.clone());

@@ -173,7 +173,7 @@ impl Contender {
         let until = Instant::now() + PATIENCE;
         let answer = loop {
             let answer = answered.connection.ask_with(&request, "hand over", PATIENCE, &mut sockets);
-            // The claim lock is ours: that other one has just gone, and the holder has yet to see it.
+            // The claim lock is ours: that other one has just gone, and the holder has yet to see it; or it has yet to listen.
             match answer {
                 Ok(Reply::Refused(Refused { why: Why::TooBusy, .. })) if Instant::now() < until => {
                     std::thread::sleep(PAUSE);

@@ -23,7 +23,7 @@ use crate::{
     instance_id::InstanceId,
     lag::Lag,
     message::Inbox,
-    offer::{FailedTakeover, Offer},
+    offer::{FailedTakeover, Offering},
     overtime::LastWords,
     pid_file::PidFile,
     place::Place,
@@ -112,7 +112,7 @@ pub(crate) struct Face {
     /// The program had to be killed after the grace.
     pub(crate) overran: bool,
     /// What is handed over to a successor.
-    pub(crate) offer: Option<Arc<Offer>>,
+    pub(crate) offer: Offering,
     usage: Usage,
 }
 
@@ -207,7 +207,7 @@ impl Face {
             overtime: Some(Duration::ZERO),
             last_words: None,
             overran: false,
-            offer: None,
+            offer: Offering::None,
             usage: Usage { at: Instant::now(), cpu: Duration::ZERO, percent: None },
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     instance_id::InstanceId,
     lag::Lag,
     message::{Inbox, Messages},
-    offer::{FailedTakeover, Listening, Offer},
+    offer::{FailedTakeover, Listening, Offer, Offering},
     overtime::LastWords,
     release,
 };
@@ -147,8 +147,13 @@ impl Holder {
     /// Unix: by `SCM_RIGHTS`. Windows: TCP sockets, by `WSADuplicateSocketW`; run under Wine only.
     pub fn offer(&self, listeners: Vec<Listening>, state: impl Into<Vec<u8>>) -> Result<(), Error> {
         let offer = Arc::new(Offer::new(listeners, state.into())?);
-        self.show(|face| face.offer = Some(offer));
+        self.show(|face| face.offer = Offering::Now(offer));
         Ok(())
+    }
+
+    /// Says that an offer will come: who asks before that is told to ask again, and does for two seconds.
+    pub fn will_offer(&self) {
+        self.show(|face| face.offer = Offering::Soon);
     }
 
     /// Waits until one who takes over has got ready beside this program: pass the instance on, and drain then. Cancel safe.
@@ -167,7 +172,7 @@ impl Holder {
     pub fn pass_on_blocking(&self) -> Result<(), Error> {
         let released = release::release(&self.held);
         if self.held.is_here() {
-            self.held.face().offer = None; // whoever was to have it has it
+            self.held.face().offer = Offering::None; // whoever was to have it has it
         }
         released
     }

@@ -70,6 +70,17 @@ fn short(why: &str) -> String {
     text::shown(why).chars().take_while(fits).collect()
 }
 
+/// Whether something is offered.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Offering {
+    /// Nothing, and no successor may get ready beside the program.
+    #[default]
+    None,
+    /// Something will be, once the program listens.
+    Soon,
+    Now(Arc<Offer>),
+}
+
 /// What is offered, as the answering thread passes it on.
 #[derive(Debug)]
 pub(crate) struct Offer {

@@ -17,7 +17,7 @@ use incumbent_proto::{
 use crate::{
     answer::Ticket,
     held::{Answered, Held, Life, StopAsked, Successor},
-    offer::{Handing, Offer},
+    offer::{Handing, Offer, Offering},
     platform::{Passable, Peer},
 };
 
@@ -183,8 +183,10 @@ impl Visit {
             return self.refuse(Why::Other, &why);
         }
         let offer = held.face().offer.clone();
-        let Some(offer) = offer else {
-            return self.refuse(Why::Other, "it hands nothing over");
+        let offer = match offer {
+            Offering::Now(offer) => offer,
+            Offering::Soon => return self.refuse(Why::TooBusy, "it has yet to listen"),
+            Offering::None => return self.refuse(Why::Other, "it hands nothing over"),
         };
         if self.handing.is_none() {
             self.handing = Handing::begin(held, self.peer.pid, asked);

@@ -10,7 +10,7 @@
 
 use std::{path::Path, time::Duration};
 
-use incumbent::{Claim, Error, Incumbent, Instance, State, text};
+use incumbent::{Claim, Error, Holder, Incumbent, Instance, State, text};
 
 use crate::{
     args::{IfRunning, Run, Which},
@@ -179,6 +179,10 @@ fn hold(instance: &Instance, claimed: Claimed, args: &Run) -> Result<u8, Error> 
             holders.ready(""); // there is nothing to start: whoever has read it finds it so
         }
         if beside.is_none() {
+            // Whoever has read it may take over, too.
+            if !args.program.is_empty() {
+                holders.each().for_each(Holder::will_offer);
+            }
             complain(&holding(instance, dir, &holders));
             // What gets ready beside another is none that is started again and again.
             if let Some(code) = starts::pause(instance, &holders, &mut signals, args).await {
