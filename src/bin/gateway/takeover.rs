@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use incumbent::{
-    Begun, Claim, Error, Found, Instance, Takeover, TakeoverOptions, TakeoverStep,
+    Begun, CLAIM_TIMEOUT, Claim, Error, Found, Instance, Takeover, TakeoverOptions, TakeoverStep,
     platform_for_gateway as platform, text,
 };
 
@@ -23,6 +23,9 @@ use crate::{
     times::rounded,
     words,
 };
+
+/// A holder on a busy machine may take this long to answer, whatever grace it has.
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Takes the instance over, within the claim timeout of the instance for whatever is in the way.
 pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error> {
@@ -45,6 +48,10 @@ fn options(instance: &Instance, args: &Run) -> TakeoverOptions {
     let mut options = TakeoverOptions::default().force(args.force);
     if let Some(grace) = args.grace {
         options = options.grace(grace);
+        if args.force && args.wait.is_none() {
+            // One that has so long to stop has no longer to answer, before it is ended for its silence.
+            options = options.wait(grace.clamp(LEAST_PATIENCE, CLAIM_TIMEOUT));
+        }
     }
     if background::caller_is_terminal().is_some() && is_from_inside(instance) {
         background::outlives_its_caller();
