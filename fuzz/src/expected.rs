@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use incumbent_proto::{FrameBuffer, Outcome, Reply, Request, StopReason, Why};
+use incumbent_proto::{FrameBuffer, Outcome, Reply, Request, StopReason, Why, Withdrawn};
 
 /// One reply, as far as it is known before.
 #[derive(Debug)]
@@ -70,6 +70,9 @@ impl Expected {
                     due.before_message.get_or_insert(due.wants.len());
                     Want::Answer(send.body)
                 }
+                // It offers nothing.
+                Ok(Request::Handover(_)) => Want::Refused(Why::Other),
+                Ok(Request::Withdraw(_)) => Want::Exactly(Reply::Withdrawn(Withdrawn {})),
                 Err(malformed) => {
                     due.wants.push(Want::Exactly(malformed.reply()));
                     if malformed.is_fatal() {
