@@ -14,6 +14,9 @@ use crate::{
     words::say_error,
 };
 
+/// So long it may take whatever was said: `--timeout 0` is about the holder, and a thread takes a moment to start.
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+
 /// Asks the file system of the directory; `Err`: the code, and it was said that there is no answer.
 pub(crate) fn reach(command: &Command, which: &Which) -> Result<(), u8> {
     let (patience, code) = match command {
@@ -24,6 +27,7 @@ pub(crate) fn reach(command: &Command, which: &Which) -> Result<(), u8> {
         Command::Stop(_) | Command::Wait(_) => (queue::PATIENCE, exit::BUSY),
         Command::Run(_) => (queue::PATIENCE, exit::CANNOT_CREATE),
     };
+    let patience = patience.max(LEAST_PATIENCE);
     if platform::answers_from_memory(which.dir.as_deref()) {
         return Ok(());
     }
