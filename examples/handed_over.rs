@@ -5,16 +5,16 @@
 //!     cargo run --example handed_over -- one &
 //!     cargo run --example handed_over -- two
 //!
-//! It speaks just enough HTTP to be asked, so that there is nothing in it but the handover. With hyper or axum the listener goes
-//! where theirs does, and `drained` is their graceful shutdown.
+//! It answers by hyper. With axum the listener goes where `accept` has it, and `stopped` is its graceful shutdown.
 
 #![allow(clippy::print_stdout, reason = "an example speaks to its reader")]
 
-use std::{error::Error, net::SocketAddr};
+use std::{convert::Infallible, error::Error, net::SocketAddr};
 
+use hyper::{Response, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use incumbent::{Begun, Claim, Instance, Listening, Received, Socket, TakeoverOptions};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -104,15 +104,11 @@ async fn accept(
     Ok(())
 }
 
-async fn answer(mut stream: TcpStream, version: String) -> std::io::Result<()> {
-    let (mut request, mut piece) = (Vec::new(), [0; 1024]);
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut piece).await? {
-            0 => return Ok(()),
-            count => request.extend_from_slice(&piece[..count]),
-        }
-    }
-    let length = version.len();
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{version}");
-    stream.write_all(answer.as_bytes()).await
+/// One connection, by hyper; without keep-alive, because one that stays open would have to be drained.
+async fn answer(stream: TcpStream, version: String) -> Result<(), hyper::Error> {
+    let service = service_fn(|_| {
+        let version = version.clone();
+        async { Ok::<_, Infallible>(Response::new(version)) }
+    });
+    http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service).await
 }
