@@ -40,6 +40,14 @@ fn serving(place: &Place, does: &str) -> (Running, SocketAddr) {
     (running, at)
 }
 
+/// The same, under clients that ask without a pause and have been answered.
+fn serving_the_asking(place: &Place) -> (Running, SocketAddr, Load) {
+    let (old, at) = serving(place, "one");
+    let load = Load::on(at);
+    load.meets("one");
+    (old, at, load)
+}
+
 fn status(place: &Place) -> serde_json::Value {
     serde_json::from_str(&place.finish(&["status", "--json"]).stdout).unwrap()
 }
@@ -128,9 +136,7 @@ fn what_is_in_flight_is_finished_by_the_old_one_while_the_new_one_holds() {
 #[test]
 fn a_new_version_that_ends_at_once_leaves_the_old_one_serving() {
     let place = Place::new();
-    let (old, at) = serving(&place, "one");
-    let load = Load::on(at);
-    load.meets("one");
+    let (old, _, load) = serving_the_asking(&place);
     let failed = place.start(&web::run(&OVERLAP, "two dies")).end();
     assert_eq!(failed.code(), 75, "{failed:?}");
     goes_on(&place, old, load, "ended with 3 before it was ready");
@@ -139,9 +145,7 @@ fn a_new_version_that_ends_at_once_leaves_the_old_one_serving() {
 #[test]
 fn a_new_version_that_never_gets_ready_leaves_the_old_one_serving() {
     let place = Place::new();
-    let (old, at) = serving(&place, "one");
-    let load = Load::on(at);
-    load.meets("one");
+    let (old, _, load) = serving_the_asking(&place);
     let options = ["--ready-timeout", "300ms", "--replace=overlap", "--listen", "127.0.0.1:0"];
     let failed = place.start(&web::run(&options, "two never")).end();
     assert_eq!(failed.code(), 75, "{failed:?}");
@@ -152,9 +156,7 @@ fn a_new_version_that_never_gets_ready_leaves_the_old_one_serving() {
 #[test]
 fn a_new_version_killed_half_way_leaves_the_old_one_serving() {
     let place = Place::new();
-    let (old, at) = serving(&place, "one");
-    let load = Load::on(at);
-    load.meets("one");
+    let (old, _, load) = serving_the_asking(&place);
     let next = place.start(&web::run(&OVERLAP, "two never"));
     let child = next.prints("waiting two");
     os::kill_9(child.rsplit(' ').next().unwrap().parse().unwrap());
@@ -166,9 +168,7 @@ fn a_new_version_killed_half_way_leaves_the_old_one_serving() {
 #[test]
 fn a_new_gateway_killed_half_way_leaves_the_old_one_serving() {
     let place = Place::new();
-    let (old, at) = serving(&place, "one");
-    let load = Load::on(at);
-    load.meets("one");
+    let (old, _, load) = serving_the_asking(&place);
     let next = place.start(&web::run(&OVERLAP, "two never"));
     next.prints("waiting two");
     assert_eq!(status(&place)["claiming"]["pid"], next.pid());
@@ -179,9 +179,7 @@ fn a_new_gateway_killed_half_way_leaves_the_old_one_serving() {
 #[test]
 fn a_new_gateway_that_is_asked_to_stop_half_way_leaves_the_old_one_serving() {
     let place = Place::new();
-    let (old, at) = serving(&place, "one");
-    let load = Load::on(at);
-    load.meets("one");
+    let (old, _, load) = serving_the_asking(&place);
     let next = place.start(&web::run(&OVERLAP, "two never"));
     next.prints("waiting two");
     next.terminate();
@@ -209,9 +207,7 @@ fn an_old_one_killed_half_way_is_followed_by_the_new_one_as_soon_as_that_is_read
 #[test]
 fn of_many_that_take_over_at_once_one_holds_and_no_request_fails() {
     let place = Place::new();
-    let (old, at) = serving(&place, "one");
-    let load = Load::on(at);
-    load.meets("one");
+    let (old, _, load) = serving_the_asking(&place);
     let count = if std::env::var_os("STRESS").is_some() { 50 } else { 8 };
     let takers: Vec<Running> = (0..count).map(|_| place.start(&web::run(&OVERLAP, "two"))).collect();
     let (tell, ended) = std::sync::mpsc::channel();
