@@ -73,7 +73,9 @@ pub fn harvest(arena: &Arena) {
 
 /// Stops whoever holds, until nobody does.
 pub fn stop_all(arena: &Arena) {
-    for _ in 0..50 {
+    // However quickly each stop returns: a start may be on its way to its own end.
+    let watchdog = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while std::time::Instant::now() < watchdog {
         let begun = now();
         let output =
             run(arena, &["stop".to_owned(), "--force".to_owned(), "--grace".to_owned(), "1s".to_owned()]);
