@@ -354,7 +354,7 @@ impl Contender {
             // It knows of handovers, and the next one may ask as soon as this one answers.
             held.face().offer = Offering::Soon;
         }
-        held.write_down(&self.past, self.taking.killed);
+        held.write_down(&self.past, self.taking.forced);
         let holder = Holder::new(held.clone());
         answer::adopt(&held).map_err(|source| Error::io("answer at", &self.place.socket(), source))?;
         if let Some(file) = held.core().files.front() {

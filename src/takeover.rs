@@ -177,7 +177,7 @@ pub(crate) struct Taking {
     /// Two that replace each other in turn have been looked for.
     is_peaceful: bool,
     /// The holder that was ended by force.
-    pub(crate) killed: Option<InstanceId>,
+    pub(crate) forced: Option<InstanceId>,
 }
 
 /// Who is to be replaced: whoever held when the takeover began.
@@ -428,7 +428,7 @@ impl Contender {
             LockOwner::None | LockOwner::ElsewhereNamespace => None,
         };
         if let Past::Record(record) = Record::of_place(&self.place) {
-            self.taking.killed = (Some(record.pid) == pid).then_some(record.instance_id);
+            self.taking.forced = (Some(record.pid) == pid).then_some(record.instance_id);
         }
         let grace = self.taking.options.grace.unwrap_or(DEFAULT_GRACE);
         if pid.is_some() {

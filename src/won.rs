@@ -110,8 +110,8 @@ impl Held {
 
     /// Writes the record, the pid, and how the predecessor ended.
     ///
-    /// `killed`: the holder that was ended by force, if one was.
-    pub(crate) fn write_down(&self, past: &Past, killed: Option<InstanceId>) {
+    /// `forced`: the holder that was ended by force, if one was. To it a `SIGTERM` of a takeover is one like any other.
+    pub(crate) fn write_down(&self, past: &Past, forced: Option<InstanceId>) {
         let mut core = self.core();
         if let Past::Record(record) = past {
             let emptied = core
@@ -123,10 +123,10 @@ impl Held {
             } else {
                 record.end_as_seen_now(platform::boot_id().as_deref(), platform::boot_time())
             };
-            let end = if end == End::Crashed && killed == Some(record.instance_id) {
-                End::KilledAfterGrace
-            } else {
-                end
+            let end = match end {
+                End::Crashed if forced == Some(record.instance_id) => End::KilledAfterGrace,
+                End::Released if forced == Some(record.instance_id) => End::Replaced,
+                end => end,
             };
             // When a crash happened nobody knows; when it was noticed is the best that can be said.
             let ended_at = ended_at.unwrap_or(self.started_at_us);

@@ -133,6 +133,12 @@ fn a_stopped_holder_is_replaced_only_by_force_as_the_hint_says() {
     forced.says("ending pid ");
     forced.says("holding ");
     assert!(!is_there(child));
+    let history = place.finish(&["history"]).stdout;
+    if cfg!(unix) {
+        assert!(history.contains("replaced"), "it let go as SIGTERM said, which was a takeover's: {history}");
+    } else {
+        assert!(history.contains("killed after grace"), "{history}");
+    }
     assert_eq!(place.finish(&["stop"]).code(), 0);
     assert_eq!(forced.end().code(), 0);
 }

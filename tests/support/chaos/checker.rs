@@ -34,6 +34,8 @@ pub struct Reign {
     pub ended: u64,
     /// The ends that follow from what was done to it.
     pub may_have_ended: Vec<&'static str>,
+    /// A takeover or a stop may have sent it `SIGTERM`.
+    pub is_forced: bool,
     /// Each of its steps was made to take longer.
     pub is_slow: bool,
     /// When it was stopped or starved itself.
@@ -209,7 +211,12 @@ fn history(case: &Case, reigns: &[Reign], finding: &mut Finding) {
             }
             continue;
         };
-        let ends: Vec<&str> = ends.iter().flatten().map(String::as_str).collect();
+        let mut ends: Vec<&str> = ends.iter().flatten().map(String::as_str).collect();
+        // That it was by force only the one knows that did it, and says so when it holds.
+        if reign.is_forced && matches!(ends[..], ["released", "replaced"] | ["crashed", "killed after grace"])
+        {
+            ends.remove(0);
+        }
         // With no room for the successor's record, a look sees an open record and cannot know of the release.
         if ends.len() > 1 && !is_lossy {
             finding.faults.push(format!("the history tells {ends:?} of {reign:?}"));

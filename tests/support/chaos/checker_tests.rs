@@ -17,6 +17,7 @@ fn reign(serial: u32, held: u64, ended: u64) -> Reign {
         held: held * SECOND,
         ended: ended * SECOND,
         may_have_ended: vec!["released", "replaced"],
+        is_forced: false,
         is_slow: false,
         hindered: Vec::new(),
     }
@@ -136,6 +137,12 @@ fn an_end_that_does_not_follow_two_ends_and_none_are_faults() {
     fails(&told(&[None]), "no end");
     assert!(check(&told(&[None, Some("crashed")])).faults.is_empty(), "it was asked while that ran");
     assert!(check(&told(&[Some("crashed"), Some("released")])).faults[0].contains("tells"));
+    let mut forced = told(&[Some("released"), Some("crashed")]);
+    forced.reigns[1].is_forced = true;
+    assert!(check(&forced).faults[0].contains("tells"));
+    forced.reigns[1].may_have_ended = vec!["replaced"];
+    forced.history.insert(20, ["released", "replaced"].map(|end| Some(end.to_owned())).to_vec());
+    assert!(check(&forced).faults.is_empty(), "who forced it said so when it held");
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn reign(arena: &Arena, wishes: &Wishes, said: &[Said], start: &Start, until: u6
         held: held.at,
         ended,
         may_have_ended: ends(arena, wishes, start, (held.at, ended)),
+        is_forced: wishes.forced(start.serial, known((held.at, ended))),
         is_slow: start.order.under.iter().any(|word| word == "strace"),
         hindered,
     })
@@ -98,10 +99,14 @@ impl Wishes {
     }
 }
 
+/// That it holds may have been read a moment after others knew it.
+fn known(reign: Span) -> Span {
+    (reign.0.saturating_sub(SECOND / 2), reign.1)
+}
+
 /// The ends that follow from what was done to it.
 fn ends(arena: &Arena, wishes: &Wishes, start: &Start, reign: Span) -> Vec<&'static str> {
-    // That it holds may have been read a moment after others knew it.
-    let known = (reign.0.saturating_sub(SECOND / 2), reign.1);
+    let known = known(reign);
     let is_replaced = wishes.replaced(start.serial, known);
     let is_forced = wishes.forced(start.serial, known);
     let is_stopped = wishes.asked.iter().any(|(span, _)| meet(*span, known));
@@ -109,8 +114,12 @@ fn ends(arena: &Arena, wishes: &Wishes, start: &Start, reign: Span) -> Vec<&'sta
     let state = start.state();
     let did = |deed| state.deeds.iter().any(|(_, done)| *done == deed);
     let manner = start.order.manner;
-    let goes_by_itself =
-        is_stopped || did(Deed::Asked) || did(Deed::WitnessKilled) || manner.ends_after.is_some();
+    // By force it gets `SIGTERM`, and may have written nothing yet by which to know it.
+    let goes_by_itself = is_forced
+        || is_stopped
+        || did(Deed::Asked)
+        || did(Deed::WitnessKilled)
+        || manner.ends_after.is_some();
     let is_slow = manner.stops_after != Some(0) || manner.has_family || !state.hindered.is_empty();
     let status = state.ended.and_then(|ended| ended.1);
     let is_killed = status.and_then(|status| status.signal()).is_some();
