@@ -373,7 +373,7 @@ fn watch_tells_every_change_over_a_restart() {
     let line = watch.until("\"note\":\"one\"");
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["holder"]["pid"], first.pid());
     first.stop();
-    assert_eq!(state(&watch.next()), "unresponsive");
+    watch.until("\"state\":\"unresponsive\""); // on a busy machine it may have been late before, too
     os::resume(first.pid());
     watch.until("\"state\":\"ready\"");
     first.kill();
