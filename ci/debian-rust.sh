@@ -6,7 +6,8 @@
 oldest=1.86 # before it the windows-gnu std needs start-up objects that only a full build of the compiler makes
 rust_packages=(rustc-web cargo-web rust-web-src rust-web-clippy)
 
-version_of() { dpkg-query -W -f '${db:Status-Status} ${Version}' "$1" 2>/dev/null | sed -n 's/^installed //p'; }
+# Nothing for a package that is not installed, which dpkg-query calls a failure when it has never heard of it.
+version_of() { { dpkg-query -W -f '${db:Status-Status} ${Version}' "$1" 2>/dev/null || true; } | sed -n 's/^installed //p'; }
 candidate_of() { LC_ALL=C apt-cache policy "$1" | sed -n 's/^ *Candidate: //p'; }
 
 # What is missing of rust_packages and of the packages named, or too old, or not of one version: one a line.
@@ -64,7 +65,8 @@ with_debian_rust() { # COMMAND...
         PATH=/usr/bin:/bin:/usr/sbin:/sbin RUSTC=/usr/bin/rustc "$@"
 }
 
-# Runs a command and says how long it took.
+# Runs a command and says how long it took. A function goes on after what fails in it (`set -e` is off where a failure is
+# asked for), so it says where it returns.
 part() { # NAME COMMAND...
     local name=$1 start=$SECONDS
     shift

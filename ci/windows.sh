@@ -78,12 +78,12 @@ make_prefix() {
 }
 
 set_up() {
-    need_packages gcc-mingw-w64-x86-64-win32 wine64 wine
+    need_packages gcc-mingw-w64-x86-64-win32 wine64 wine || return 1
     mkdir -p "$cache"
     exec 9>"$cache/lock"
     flock 9 # another run may be making the same
-    build_std 9>&-
-    make_prefix 9>&-
+    build_std 9>&- || return 1
+    make_prefix 9>&- || return 1
     exec 9>&-
     WINEPREFIX=$(mktemp -d "${TMPDIR:-/tmp}/incumbent-wine.XXXXXX")
     export WINEPREFIX
