@@ -21,14 +21,16 @@ use crate::platform;
 /// Of the system's kind, and names the path. The file is as it was then, and nothing is left beside it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<Option<platform::Mark>> {
     let temporary = beside(path);
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("remove the left-over", &temporary, &error));
+    let mut created = platform::create_private(&temporary);
+    if created.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove the left-over", &temporary, &error));
+            }
+            _ => created = platform::create_private(&temporary),
         }
-        _ => {}
     }
-    let mut file =
-        platform::create_private(&temporary).map_err(|error| failed("create", &temporary, &error))?;
+    let mut file = created.map_err(|error| failed("create", &temporary, &error))?;
     let written = file.write_all(bytes).map_err(|error| failed("write", &temporary, &error));
     drop(file); // Windows renames no open file
     written
