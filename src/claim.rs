@@ -90,20 +90,30 @@ impl Instance {
     }
 }
 
-/// Tries a lock; what it means if the path names another file by then.
-pub(crate) fn try_lock(file: &PidFile, which: Which) -> Result<Lock, Error> {
-    let taken = file.try_lock(which).map_err(|source| {
-        if platform::means_no_locks(&source) {
-            Error::NoLocks { path: file.path().to_owned(), source }
-        } else {
-            Error::io("lock", file.path(), source)
-        }
-    })?;
-    Ok(match (taken, file.is_at_its_path()) {
+/// Tries locks, one after the other as long as they are to be had; what it means if the path names another file by then.
+pub(crate) fn try_locks(file: &PidFile, which: &[Which]) -> Result<Lock, Error> {
+    let mut taken = true;
+    for which in which {
+        taken = taken && file.try_lock(*which).map_err(|source| failed(file, source))?;
+    }
+    Ok(match (taken, file.is_named_by_its_path()) {
         (_, false) => Lock::Moved,
         (true, true) => Lock::Taken,
         (false, true) => Lock::Busy,
     })
+}
+
+/// Tries one lock, as [`try_locks`].
+pub(crate) fn try_lock(file: &PidFile, which: Which) -> Result<Lock, Error> {
+    try_locks(file, &[which])
+}
+
+fn failed(file: &PidFile, source: std::io::Error) -> Error {
+    if platform::means_no_locks(&source) {
+        Error::NoLocks { path: file.path().to_owned(), source }
+    } else {
+        Error::io("lock", file.path(), source)
+    }
 }
 
 /// What is said while the abstract name is not to be had.

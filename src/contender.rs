@@ -12,7 +12,7 @@ use incumbent_proto::{Request, StatusRequest};
 use crate::{
     answer,
     blocking::deadline_in,
-    claim::{Claim, abstract_name_problem, try_lock},
+    claim::{Claim, abstract_name_problem, try_lock, try_locks},
     decide::{self, AbstractName, Goal, Hailed, LastHolder, Lock, Seen, Step, Up},
     endpoint::Endpoint,
     error::Error,
@@ -279,10 +279,7 @@ impl Contender {
     }
 
     fn check_again(&self) -> Result<Lock, Error> {
-        match self.take(Which::Claim)? {
-            Lock::Taken => self.take(Which::Instance),
-            not_taken => Ok(not_taken),
-        }
+        self.file.as_ref().map_or(Ok(Lock::Moved), |file| try_locks(file, &[Which::Claim, Which::Instance]))
     }
 
     fn take_abstract_name(&mut self) -> AbstractName {

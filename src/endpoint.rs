@@ -51,7 +51,7 @@ impl Endpoint {
 pub(crate) fn put_in_place<S>(
     path: &Path,
     owner: u32,
-    bind: impl FnOnce(&Path) -> io::Result<S>,
+    bind: impl Fn(&Path) -> io::Result<S>,
 ) -> Result<Option<(S, FileId)>, Error> {
     let Some((socket, node)) = bind_beside(path, owner, bind)? else { return Ok(None) };
     Ok(rename_into_place(path, node)?.then_some((socket, node)))
@@ -69,25 +69,22 @@ fn in_the_way(path: &Path, kind: Kind) -> Error {
 fn bind_beside<S>(
     path: &Path,
     owner: u32,
-    bind: impl FnOnce(&Path) -> io::Result<S>,
+    bind: impl Fn(&Path) -> io::Result<S>,
 ) -> Result<Option<(S, FileId)>, Error> {
     let beside = beside(path);
-    if let Some(facts) = platform::at(&beside).map_err(failed(path))? {
-        if facts.kind != Kind::Socket {
-            return Err(in_the_way(&beside, facts.kind));
-        }
-        // Left over by a contender that was killed between the binding and the renaming; nobody reaches it.
-        match std::fs::remove_file(&beside) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(path)(error)),
-            _ => {}
-        }
+    let is_taken =
+        |bound: &io::Result<S>| bound.as_ref().is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+    let mut bound = bind(&beside);
+    if is_taken(&bound) {
+        clear(&beside, path)?;
+        bound = bind(&beside);
     }
-    let socket = match bind(&beside) {
-        Err(error) if error.kind() == ErrorKind::AddrInUse => return Ok(None),
-        socket => socket.map_err(failed(path))?,
-    };
+    if is_taken(&bound) {
+        return Ok(None);
+    }
+    let socket = bound.map_err(failed(path))?;
     let Some(facts) = platform::at(&beside).map_err(failed(path))? else { return Ok(None) };
-    if platform::effective_user() == 0 {
+    if platform::effective_user() == 0 && owner != 0 {
         if let Err(error) = platform::give_to(&beside, owner) {
             let _ = std::fs::remove_file(&beside);
             return Err(failed(path)(error));
@@ -96,12 +93,24 @@ fn bind_beside<S>(
     Ok(Some((socket, facts.id)))
 }
 
+/// Removes what a contender has left that was killed between the binding and the renaming; nobody reaches it.
+fn clear(beside: &Path, path: &Path) -> Result<(), Error> {
+    match platform::at(beside).map_err(failed(path))? {
+        None => Ok(()),
+        Some(facts) if facts.kind != Kind::Socket => Err(in_the_way(beside, facts.kind)),
+        Some(_) => match std::fs::remove_file(beside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path)(error)),
+            _ => Ok(()),
+        },
+    }
+}
+
 /// `false`: what was beside is gone, or was another's.
 fn rename_into_place(path: &Path, node: FileId) -> Result<bool, Error> {
     let beside = beside(path);
     let renamed = match platform::at(path).map_err(failed(path))? {
         Some(facts) if facts.kind != Kind::Socket => Err(in_the_way(path, facts.kind)),
-        _ => match platform::replace_file(&beside, path) {
+        _ => match std::fs::rename(&beside, path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             renamed => renamed.map_err(failed(path)),
         },

@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use crate::{history::Entry, lossy, process::Process, record::End, starter::Starter, text};
+use crate::{history::Entry, lossy, process, record::End, starter::Starter, text};
 
 /// So often may two replace each other in turn before anything is done: a person who changes their mind, twice.
 const FREE: usize = 3;
@@ -191,11 +191,14 @@ fn have_same_session(a: &Who, b: &Who) -> bool {
 impl Side {
     /// This process, as its record would tell it.
     pub(crate) fn this() -> Self {
-        let this = Process::this();
         let command: Vec<String> =
-            this.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            process::own_command().iter().map(|word| word.to_string_lossy().into_owned()).collect();
         // As it is read from the record and the history, with which it is compared.
-        Self { pid: this.pid, command: lossy::shortened(&command), started_by: Some(Starter::of_this()) }
+        Self {
+            pid: std::process::id(),
+            command: lossy::shortened(&command),
+            started_by: Some(Starter::of_this()),
+        }
     }
 
     fn words(&self) -> String {

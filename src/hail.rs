@@ -238,9 +238,7 @@ fn hail_once(
                 }
                 ErrorKind::WouldBlock => (Hail::met(Hailed::Silent, Some(Note::Full)), true),
                 ErrorKind::PermissionDenied => (Hail::met(Hailed::Silent, Some(Note::Forbidden)), false),
-                _ if platform::means_nobody(&error) => {
-                    (in_the_way(address).unwrap_or_else(|| Hail::met(Hailed::Nobody, None)), false)
-                }
+                _ if platform::means_nobody(&error) => (Hail::met(Hailed::Nobody, None), false),
                 // Only what the system says of the address proves that nobody is there.
                 _ => (Hail::met(Hailed::Silent, Some(Note::Unasked)), true),
             };

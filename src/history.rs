@@ -26,14 +26,17 @@ use crate::{lossy, platform, text, timestamp};
 /// So many generations are remembered.
 pub const KEPT: usize = 256;
 
-/// The file is rewritten with the last [`KEPT`] once it has more lines than this.
+/// The file has no more lines.
 const MOST_LINES: usize = 512;
-/// Or more bytes than this, if that leaves something out.
-const MOST_BYTES: usize = 256 * 1024;
+/// Each time that so many more bytes are full the lines are counted, and only the last [`KEPT`] stay. A line has more than 200
+/// bytes, so that no more than [`MOST_LINES`] come together until then.
+const STEP: u64 = 48 * 1024;
 /// No line is longer, so that even [`MOST_LINES`] of them stay within [`LIMIT`].
 const LONGEST_LINE: usize = 8 * 1024;
 /// Of a longer file (not ours, then) only the end is read.
 const LIMIT: usize = MOST_LINES * LONGEST_LINE;
+/// So much of the end has the last line, also behind one that was torn.
+const END: usize = 2 * LONGEST_LINE;
 
 /// One generation, with the keys of `history --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +89,19 @@ impl Entry {
     }
 
     fn is_same_generation(&self, other: &Self) -> bool {
-        (self.generation, self.instance_id) == (other.generation, other.instance_id)
+        self.which() == other.which()
     }
+
+    fn which(&self) -> Which {
+        Which { generation: self.generation, instance_id: self.instance_id }
+    }
+}
+
+/// What of a line says which generation it is.
+#[derive(PartialEq, Deserialize)]
+struct Which {
+    generation: u64,
+    instance_id: InstanceId,
 }
 
 /// Adds a generation that has ended, unless it was the last to be added; only ever under the claim lock.
@@ -104,9 +118,10 @@ pub(crate) fn append(path: &Path, entry: &Entry) -> io::Result<()> {
     }
     line.push(b'\n');
 
-    let before = whole_file::read_end(path, LIMIT)?.unwrap_or(FileEnd { bytes: Vec::new(), is_whole: true });
+    let nothing = FileEnd { bytes: Vec::new(), is_whole: true, len: 0 };
+    let before = whole_file::read_end(path, END)?.unwrap_or(nothing);
     // Whoever was killed between this and writing its own record leaves it to the next one to add, who finds it here.
-    if lines(&before).rev().find_map(parse).is_some_and(|last| last.is_same_generation(entry)) {
+    if lines(&before).rev().find_map(parse).is_some_and(|last: Which| last == entry.which()) {
         return Ok(());
     }
     if before.bytes.last().is_some_and(|last| *last != b'\n') {
@@ -116,8 +131,10 @@ pub(crate) fn append(path: &Path, entry: &Entry) -> io::Result<()> {
         .and_then(|mut file| file.write_all(&line))
         .map_err(|error| whole_file::failed("add to the history", path, &error))?;
 
-    let (count, bytes) = (lines(&before).count() + 1, before.bytes.len() + line.len());
-    if count > MOST_LINES || (bytes > MOST_BYTES && count > KEPT) || !before.is_whole {
+    let len = before.len + line.len() as u64;
+    let is_long = |all: FileEnd| !all.is_whole || lines(&all).count() > KEPT;
+    let is_due = len / STEP > before.len / STEP || len > LIMIT as u64;
+    if is_due && whole_file::read_end(path, LIMIT)?.is_some_and(is_long) {
         shorten(path)?;
     }
     Ok(())
@@ -128,7 +145,8 @@ fn shorten(path: &Path) -> io::Result<()> {
     let Some(all) = whole_file::read_end(path, LIMIT)? else {
         return Ok(());
     };
-    let mut kept: Vec<&[u8]> = lines(&all).rev().filter(|line| parse(line).is_some()).take(KEPT).collect();
+    let mut kept: Vec<&[u8]> =
+        lines(&all).rev().filter(|line| parse::<Entry>(line).is_some()).take(KEPT).collect();
     kept.reverse();
     let mut bytes = kept.join(&b'\n');
     bytes.push(b'\n');
@@ -137,7 +155,7 @@ fn shorten(path: &Path) -> io::Result<()> {
 
 /// The last generation that has ended; cheap, however long the history is.
 pub(crate) fn last(path: &Path) -> Option<Entry> {
-    let end = whole_file::read_end(path, 2 * LONGEST_LINE).ok().flatten()?;
+    let end = whole_file::read_end(path, END).ok().flatten()?;
     lines(&end).rev().find_map(parse)
 }
 
@@ -252,7 +270,7 @@ fn lines(end: &FileEnd) -> impl DoubleEndedIterator<Item = &[u8]> {
     end.bytes[torn.unwrap_or(0)..].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
 }
 
-fn parse(line: &[u8]) -> Option<Entry> {
+fn parse<T: for<'de> Deserialize<'de>>(line: &[u8]) -> Option<T> {
     serde_json::from_slice(line).ok()
 }
 

@@ -139,7 +139,7 @@ impl PidFile {
         if facts.mode & 0o077 != 0 {
             platform::make_file_private(&file);
         }
-        let file = Arc::new(Owned::new(file).map_err(io)?);
+        let file = Arc::new(Owned::known(file, facts.id));
         let weak = Arc::downgrade(&file);
         table.insert(facts.id, Row { file, kept: Vec::new() });
         Ok(Opened::File(Self {
@@ -188,7 +188,12 @@ impl PidFile {
 
     /// Tells whether the descriptor is still open, and the path still names its file.
     pub(crate) fn is_at_its_path(&self) -> bool {
-        self.is_intact() && matches!(platform::at(&self.path), Ok(Some(facts)) if facts.id == self.id())
+        self.is_intact() && self.is_named_by_its_path()
+    }
+
+    /// Tells whether the path still names the file. Whether the descriptor is open says each use of it.
+    pub(crate) fn is_named_by_its_path(&self) -> bool {
+        matches!(platform::at(&self.path), Ok(Some(facts)) if facts.id == self.id())
     }
 
     /// Tells whether the program has closed the descriptor underneath.

@@ -175,7 +175,8 @@ pub(crate) fn make_safe(dir: &Path) -> Result<(), Error> {
             _ => DirectoryFault::Unusable(source),
         })
     };
-    if platform::at(dir).map_err(system)?.is_none() {
+    let mut there = platform::at(dir).map_err(system)?;
+    if there.is_none() {
         let missing: Vec<&Path> =
             dir.ancestors().take_while(|dir| matches!(platform::behind(dir), Ok(None))).collect();
         let above = missing.last().and_then(|dir| dir.parent());
@@ -187,8 +188,9 @@ pub(crate) fn make_safe(dir: &Path) -> Result<(), Error> {
             std::io::ErrorKind::AlreadyExists => fault(DirectoryFault::NotADirectory),
             _ => system(source),
         })?;
+        there = platform::at(dir).map_err(system)?;
     }
-    let Some(facts) = platform::at(dir).map_err(system)? else {
+    let Some(facts) = there else {
         return Err(fault(DirectoryFault::Unusable(std::io::ErrorKind::NotFound.into())));
     };
     judge(&facts).map_err(fault)

@@ -111,6 +111,19 @@ impl Process {
     }
 }
 
+/// The command line of this process, without asking the system for it; at most 64 KiB of it.
+pub(crate) fn own_command() -> Vec<OsString> {
+    let mut left = 64 * 1024_usize;
+    let fits = |word: &OsString| {
+        let rest = left.checked_sub(word.len() + 1);
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let command: Vec<OsString> = std::env::args_os().take_while(fits).collect();
+    // Not every C library tells them to a library in somebody else's program.
+    if command.is_empty() { Process::this().command } else { command }
+}
+
 /// What a [`ProcessHandle`] can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {

@@ -196,8 +196,8 @@ pub(crate) fn is_on_another_machine(record: &Record, dir: &Path) -> bool {
     let boot_id = platform::boot_id();
     let differ = |a: &Option<String>, b: Option<String>| matches!((a, b), (Some(a), Some(b)) if *a != b);
     record.end.is_none()
-        && differ(&record.machine_id, platform::machine_id())
         && (boot_id.is_none() && record.boot_id.is_none() || differ(&record.boot_id, boot_id))
+        && differ(&record.machine_id, platform::machine_id())
         && platform::file_system(dir).is_ok_and(|file_system| file_system.shared)
 }
 
@@ -207,8 +207,8 @@ impl Record {
     pub(crate) fn unfinished_child(&self, place: &Place) -> Option<Child> {
         let boot_id = platform::boot_id();
         let is_this_boot = boot_id.is_some() && self.boot_id == boot_id;
-        let is_here = self.dir_id.is_none() || self.dir_id == place.dir_id().map(DirId::of);
-        self.child.as_ref().or(self.left_behind.as_ref()).filter(|_| is_this_boot && is_here).cloned()
+        let is_here = || self.dir_id.is_none() || self.dir_id == place.dir_id().map(DirId::of);
+        self.child.as_ref().or(self.left_behind.as_ref()).filter(|_| is_this_boot && is_here()).cloned()
     }
 
     /// Reads the record of this place. One of another instance or directory that was copied here is a broken one.
@@ -232,8 +232,8 @@ impl Record {
         let is_it = |here: DirId| {
             self.dir_id.is_some_and(|id| id.ino == here.ino && (id.dev == here.dev || !is_this_boot))
         };
-        let here = place.dir_id().map(DirId::of);
-        self.name == place.name && (self.dir == place.dir || here.is_none_or(is_it))
+        let here = || place.dir_id().map(DirId::of);
+        self.name == place.name && (self.dir == place.dir || here().is_none_or(is_it))
     }
 
     /// Reads what stands at `path`. Never blocks, writes nothing, and never fails: a broken record is a value.

@@ -21,14 +21,16 @@ use crate::platform;
 /// Of the system's kind, and names the path. The file is as it was then, and nothing is left beside it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<Option<platform::Mark>> {
     let temporary = beside(path);
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("remove the left-over", &temporary, &error));
+    let mut created = platform::create_private(&temporary);
+    if created.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove the left-over", &temporary, &error));
+            }
+            _ => created = platform::create_private(&temporary),
         }
-        _ => {}
     }
-    let mut file =
-        platform::create_private(&temporary).map_err(|error| failed("create", &temporary, &error))?;
+    let mut file = created.map_err(|error| failed("create", &temporary, &error))?;
     let written = file.write_all(bytes).map_err(|error| failed("write", &temporary, &error));
     drop(file); // Windows renames no open file
     written
@@ -71,6 +73,8 @@ pub(crate) struct FileEnd {
     pub(crate) bytes: Vec<u8>,
     /// Whether this is all there is.
     pub(crate) is_whole: bool,
+    /// How long the file was when it was opened.
+    pub(crate) len: u64,
 }
 
 /// Reads the last `max` bytes of a regular file; `None` when nothing is there.
@@ -78,12 +82,11 @@ pub(crate) struct FileEnd {
 /// # Errors
 /// As [`read_small`], but no file is too large.
 pub(crate) fn read_end(path: &Path, max: usize) -> io::Result<Option<FileEnd>> {
-    let Some(mut file) = open_regular(path)? else {
+    let Some((mut file, len)) = open_regular(path)? else {
         return Ok(None);
     };
     let max = u64::try_from(max).unwrap_or(u64::MAX);
     let mut read = || {
-        let len = file.metadata()?.len();
         let before = len.saturating_sub(max);
         if before > 0 {
             file.seek(SeekFrom::Start(before))?;
@@ -95,14 +98,14 @@ pub(crate) fn read_end(path: &Path, max: usize) -> io::Result<Option<FileEnd>> {
         let kept = usize::try_from(max).unwrap_or(usize::MAX);
         let grew = bytes.len() > kept;
         bytes.truncate(kept);
-        Ok(FileEnd { bytes, is_whole: before == 0 && !grew })
+        Ok(FileEnd { bytes, is_whole: before == 0 && !grew, len })
     };
     read().map(Some).map_err(|error: io::Error| failed("read", path, &error))
 }
 
 /// Looks before it opens, because opening some things (a tape, a terminal) does something; then once more at what it
-/// opened, because the path may have changed hands in between.
-fn open_regular(path: &Path) -> io::Result<Option<File>> {
+/// opened, because the path may have changed hands in between. Gives its length, too.
+fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     let refuse_others = |metadata: &fs::Metadata| {
         let kind = metadata.file_type();
         if kind.is_file() {
@@ -111,14 +114,15 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
         let what = format!("it is {}, not a regular file", platform::kind_of(kind));
         Err(io::Error::new(io::ErrorKind::InvalidInput, what))
     };
-    let open = || -> io::Result<File> {
+    let open = || -> io::Result<(File, u64)> {
         refuse_others(&fs::symlink_metadata(path)?)?;
         let file = platform::open_to_look(path)?;
-        refuse_others(&file.metadata()?)?;
-        Ok(file)
+        let metadata = file.metadata()?;
+        refuse_others(&metadata)?;
+        Ok((file, metadata.len()))
     };
     match open() {
-        Ok(file) => Ok(Some(file)),
+        Ok(opened) => Ok(Some(opened)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("read", path, &error)),
     }

@@ -25,7 +25,7 @@ use crate::{
     pid_file::PidFile,
     place::Place,
     platform::{self, Listener, PerProcess},
-    process::Process,
+    process,
     record::{self, DirId, End, Past, Record, SCHEMA},
     release,
     starter::Starter,
@@ -43,7 +43,7 @@ impl Held {
         abstract_name: Option<Listener>,
     ) -> Self {
         let started_at_us = timestamp::of(SystemTime::now());
-        let this = Process::this();
+        let command = process::own_command();
         let owner = place.owner();
         let id = InstanceId::random().unwrap_or_else(|_| InstanceId::from_bytes(fallback_id(started_at_us)));
         let record = Record {
@@ -53,14 +53,14 @@ impl Held {
             dir_id: place.dir_id().map(DirId::of),
             pid_file_id: file.as_ref().map(|file| DirId::of(file.id())),
             pid: std::process::id(),
-            start_ticks: this.start_ticks,
+            start_ticks: platform::process::own_start(),
             boot_id: platform::boot_id(),
             machine_id: platform::machine_id(),
             host: Some(platform::host_name()),
             uid: platform::user_number(platform::effective_user()),
-            executable: this.executable.clone(),
+            executable: platform::process::own_executable(),
             command: lossy::shortened(
-                &this.command.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>(),
+                &command.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>(),
             ),
             version: Some(instance.program_version()),
             generation: next_generation(past, place, started_at_us),
@@ -84,7 +84,7 @@ impl Held {
             began: Instant::now(),
             started_at_us,
             version: instance.program_version(),
-            command: command_of_all(this.command),
+            command: command_of_all(command),
             process: std::process::id(),
             owner,
             core: Mutex::new(Core {

@@ -63,15 +63,12 @@ fn read(pid: u32) -> io::Result<Process> {
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = openat(CWD, format!("/proc/{pid}"), flags, Mode::empty())?;
-    // Longest known: 64 bytes of name and 50 numbers of up to 20 digits.
-    let mut line = [0; 2048];
-    let length = open(&dir, "stat")?.read(&mut line)?;
-    let stat = Stat::parse(&line[..length]).ok_or(io::ErrorKind::InvalidData)?;
+    let stat = stat_in(open(&dir, "stat")?)?;
 
     let state = stat.state(|| all_threads_end(pid));
     Ok(Process {
         pid,
-        executable: executable(&dir),
+        executable: executable(&dir, "exe"),
         // Of the directory: it always belongs to the effective user, its files to root if the process is not dumpable (fs/proc/base.c).
         uid: fstat(&dir).ok().map(|stat| stat.st_uid),
         started_at: started_at(stat.start_ticks),
@@ -81,6 +78,29 @@ fn read(pid: u32) -> io::Result<Process> {
         // Last, because it may take the directory along.
         command: if stat.letter == b'D' { command_of_stuck(dir) } else { command(&dir).unwrap_or_default() },
     })
+}
+
+/// The name and the start of the process that has this pid now, and nothing else: one file, so that both are of one process.
+pub(crate) fn name_and_start(pid: u32) -> Option<(String, Option<u64>)> {
+    let stat = proc_is_ours().then(|| File::open(format!("/proc/{pid}/stat")).and_then(stat_in))?.ok()?;
+    Some((stat.name, Some(stat.start_ticks)))
+}
+
+/// The start of this process: of itself `/proc` speaks in every pid namespace.
+pub(crate) fn own_start() -> Option<u64> {
+    File::open("/proc/self/stat").and_then(stat_in).ok().map(|stat| stat.start_ticks)
+}
+
+/// The program's file of this process.
+pub(crate) fn own_executable() -> Option<PathBuf> {
+    executable(CWD, "/proc/self/exe")
+}
+
+fn stat_in(mut file: File) -> io::Result<Stat> {
+    // Longest known: 64 bytes of name and 50 numbers of up to 20 digits.
+    let mut line = [0; 2048];
+    let length = file.read(&mut line)?;
+    Ok(Stat::parse(&line[..length]).ok_or(io::ErrorKind::InvalidData)?)
 }
 
 fn open(dir: &OwnedFd, file: &str) -> io::Result<File> {
@@ -114,8 +134,8 @@ fn split_command(bytes: &[u8]) -> Vec<OsString> {
 }
 
 /// `exe`, without the mark of a file that was replaced or removed since (an update does that).
-fn executable(dir: &OwnedFd) -> Option<PathBuf> {
-    let mut path = readlinkat(dir.as_fd(), "exe", Vec::new()).ok()?.into_bytes();
+fn executable(dir: impl AsFd, exe: &str) -> Option<PathBuf> {
+    let mut path = readlinkat(dir, exe, Vec::new()).ok()?.into_bytes();
     if path.ends_with(b" (deleted)") {
         path.truncate(path.len() - b" (deleted)".len());
     }

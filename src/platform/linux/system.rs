@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, StatFs, readlinkat_raw, statfs};
+use rustix::io::retry_on_intr;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::cgroup::own_unit;
@@ -31,7 +32,7 @@ pub(super) fn proc_is_ours() -> bool {
 pub(crate) fn boot_id() -> Option<String> {
     static READ: OnceLock<String> = OnceLock::new(); // the same for as long as this process runs
     if READ.get().is_none() {
-        let id = one_word(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)?;
+        let id = word_in("/proc/sys/kernel/random/boot_id")?;
         let _ = READ.set(id);
     }
     READ.get().cloned()
@@ -48,14 +49,17 @@ pub(crate) fn boot_time() -> Option<SystemTime> {
 /// Names this installation of the system, if it has a name: containers and fresh images may have none, copied images the same.
 pub(crate) fn machine_id() -> Option<String> {
     ["/etc/machine-id", "/var/lib/dbus/machine-id"].iter().find_map(|path| {
-        let id = one_word(&fs::read_to_string(path).ok()?)?;
+        let id = word_in(path)?;
         // Anything else is "uninitialized", or a mistake.
         (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
     })
 }
 
-fn one_word(text: &str) -> Option<String> {
-    let word = text.trim();
+/// What stands in a small file, in one read: an id has 36 bytes at most.
+fn word_in(path: &str) -> Option<String> {
+    let (file, mut text) = (File::open(path).ok()?, [0; 64]);
+    let length = retry_on_intr(|| rustix::io::read(&file, &mut text)).ok()?;
+    let word = std::str::from_utf8(&text[..length]).ok()?.trim();
     (!word.is_empty()).then(|| word.to_owned())
 }
 

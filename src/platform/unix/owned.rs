@@ -23,6 +23,11 @@ impl<T: AsFd> Owned<T> {
         Ok(Self { inner: ManuallyDrop::new(inner), id })
     }
 
+    /// Of what was asked already which file it is.
+    pub(crate) fn known(inner: T, id: FileId) -> Self {
+        Self { inner: ManuallyDrop::new(inner), id }
+    }
+
     /// Tells whether the number still names what was opened. That it cannot be told (a remote file, no memory) is no
     /// reason to give up what nobody has taken: then it is believed to be what it was.
     pub(crate) fn is_intact(&self) -> bool {

@@ -17,6 +17,11 @@ impl<T: AsHandle> Owned<T> {
         Ok(Self { inner: ManuallyDrop::new(inner), id })
     }
 
+    /// Of what was asked already which file it is.
+    pub(crate) fn known(inner: T, id: FileId) -> Self {
+        Self { inner: ManuallyDrop::new(inner), id }
+    }
+
     /// Tells whether the handle still names what was opened.
     pub(crate) fn is_intact(&self) -> bool {
         id_of(&*self.inner).is_ok_and(|id| id == self.id)

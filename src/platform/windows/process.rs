@@ -176,6 +176,21 @@ pub(crate) fn look(pid: u32) -> io::Result<Option<Process>> {
     }))
 }
 
+/// The name and the start of the process that has this pid now.
+pub(crate) fn name_and_start(pid: u32) -> Option<(String, Option<u64>)> {
+    look(pid).ok().flatten().map(|process| (process.name, process.start_ticks))
+}
+
+/// The start of this process.
+pub(crate) fn own_start() -> Option<u64> {
+    name_and_start(std::process::id())?.1
+}
+
+/// The program's file of this process.
+pub(crate) fn own_executable() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
 fn image(handle: &ProcessHandle) -> Option<PathBuf> {
     let mut path = vec![0_u16; 32 * 1024];
     let mut length = u32::try_from(path.len()).ok()?;
