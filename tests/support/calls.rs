@@ -57,6 +57,7 @@ pub(crate) const ERRORS: [Errno; 8] = [
 
 /// Those that have no error to tell, or end something: whoever calls them does not look.
 const NEVER_FAIL: &[c_long] = &[
+    libc::SYS_brk, // it tells no error, but where the heap ends; the C library takes a number below zero for that
     libc::SYS_clock_gettime,
     libc::SYS_exit,
     libc::SYS_exit_group,
@@ -88,7 +89,7 @@ const OF_THE_RUNTIME: &[c_long] = &[
 ];
 
 /// Memory: it can only be used up, and then Rust itself aborts, and says so.
-const MEMORY: &[c_long] = &[libc::SYS_brk, libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_mremap];
+const MEMORY: &[c_long] = &[libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_mremap];
 
 /// Which errors a call of this kind is told.
 pub(crate) fn errors(kind: Kind) -> &'static [Errno] {
