@@ -68,7 +68,11 @@ struct Shared {
 }
 
 fn shared() -> MutexGuard<'static, Shared> {
-    ANSWERING.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+    locked(ANSWERING.get(Mutex::default))
+}
+
+fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells whether this process answers for anything, or ever did.
@@ -131,16 +135,18 @@ pub(crate) fn adopt(held: &Arc<Held>) -> io::Result<()> {
 /// The thread's life. A panic would be a fault of ours, and no reason to leave the instances unanswered.
 fn live() {
     platform::block_signals_here();
+    let shared = ANSWERING.get(Mutex::default);
     loop {
         let turns = std::panic::catch_unwind(|| {
             let mut thread = Thread {
+                shared,
                 served: Served::default(),
                 wakes: None,
                 next_tick: Instant::now() + TICK,
                 due: VecDeque::new(),
                 overtime: Overtime::default(),
             };
-            for held in &shared().held.clone() {
+            for held in &locked(shared).held.clone() {
                 thread.served.adopt(held);
                 thread.overtime.note(held);
             }
@@ -156,6 +162,8 @@ fn live() {
 }
 
 struct Thread {
+    /// This process's: the thread is in no other one, so that which one it is need not be asked on every turn.
+    shared: &'static Mutex<Shared>,
     served: Served,
     wakes: Option<Wakes>,
     next_tick: Instant,
@@ -168,16 +176,16 @@ impl Thread {
     fn turn(&mut self) {
         if self.wakes.is_none() {
             let (waker, wakes) = Waker::pair().ok().unzip();
-            (shared().waker, self.wakes) = (waker, wakes);
+            (locked(self.shared).waker, self.wakes) = (waker, wakes);
         }
-        let commands = std::mem::take(&mut shared().inbox);
+        let commands = std::mem::take(&mut locked(self.shared).inbox);
         for command in commands {
             self.obey(command);
         }
-        let idle = shared().held.is_empty();
+        let idle = locked(self.shared).held.is_empty();
         let now = Instant::now();
         if !idle && self.due.is_empty() && now >= self.next_tick {
-            self.due.extend(shared().held.iter().cloned());
+            self.due.extend(locked(self.shared).held.iter().cloned());
             // Ticks that were missed (a suspended machine) are not made up for.
             self.next_tick = now + TICK;
         }
@@ -212,7 +220,7 @@ impl Thread {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Adopt(held, tell) => {
-                let mut shared = shared();
+                let mut shared = locked(self.shared);
                 if shared.held.is_empty() {
                     self.next_tick = Instant::now() + TICK;
                 }
@@ -222,7 +230,7 @@ impl Thread {
                 let _ = tell.send(());
             }
             Command::Listen(held) => {
-                if shared().held.iter().any(|known| known.id == held.id) {
+                if locked(self.shared).held.iter().any(|known| known.id == held.id) {
                     self.served.adopt(&held);
                 }
             }
@@ -236,7 +244,7 @@ impl Thread {
                 }
             }
             Command::Forget(id, tell) => {
-                shared().held.retain(|known| known.id != id);
+                locked(self.shared).held.retain(|known| known.id != id);
                 self.overtime.forget(id);
                 self.served.forget(id);
                 if let Some(tell) = tell {

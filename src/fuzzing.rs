@@ -43,9 +43,9 @@ pub fn paths(name: &str, dir: &Path) -> Option<Vec<PathBuf>> {
         place.notify(1),
         place.notify(2),
         place.socket(),
-        place.pid,
-        place.record,
-        place.history,
+        place.pid.clone(),
+        place.record.clone(),
+        place.history.clone(),
         dir.join(format!("{name}.log")),
     ])
 }

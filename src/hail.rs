@@ -2,13 +2,17 @@
 //!
 //! A pong is proof of life, if it carries the nonce, comes from the right user, and is about *this* instance: the name,
 //! and the directory as the holder's own path resolves at that moment. Everything else proves nothing by itself: a
-//! refused connection says that nobody listens here, silence says nothing at all. When the pong is missing the kernel
-//! is asked who listens: if that process has ended, what accepts is an orphan with its descriptor, and that is known at
-//! once, without a time-out. This file observes; `decide.rs` decides. Proven by `tests/killed.rs`, `tests/strangers.rs`.
+//! refused connection says that nobody listens here, silence says nothing at all. When the pong does not come at once the
+//! kernel is asked who listens: if that process has ended, what accepts is an orphan with its descriptor, and no time-out
+//! is waited for. This file observes; `decide.rs` decides. Proven by `tests/killed.rs`, `tests/strangers.rs`.
 
 use std::{
     io::ErrorKind,
     path::PathBuf,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -96,6 +100,10 @@ pub(crate) enum Note {
     /// What is at the path is no socket.
     NoSocket(&'static str),
 }
+
+/// A pong is nearly always there by then. Only if it is not, the kernel is asked who listens, which costs as much as a
+/// connect. What is due before the kernel's next tick (4 ms) costs more than that: its timer is set in the hardware.
+const AT_ONCE: Duration = Duration::from_millis(5);
 
 /// What comes with the pong is waited for so long, at the least.
 const SOON: Duration = Duration::from_millis(10);
@@ -251,33 +259,35 @@ fn hail_once(
     if !peer.uid.is_some_and(|uid| uid == 0 || uid == place.owner()) {
         return (seen, false);
     }
-    let listening = stream.listening(peer);
     let mut connection = Connection::new(stream, peer);
 
     let before = place.dir_id();
-    let nonce = InstanceId::random().map_or([7; 16], InstanceId::to_bytes);
+    let nonce = next_nonce();
     let mut frames = Request::Ping(Ping { nonce }).encode().unwrap_or_default();
     frames.extend(also.and_then(|request| request.encode().ok()).unwrap_or_default());
-    let process = match &listening {
-        Listening::Process { process, .. } => Some(process),
-        Listening::Ended | Listening::Unknown => None,
-    };
-    let received = match &listening {
-        Listening::Ended => Ok(Received::ProcessEnded),
-        // This very process listens, and does not serve: it was the holder before it replaced itself by exec.
-        _ if peer.pid == Some(std::process::id()) && !answer::runs() => Ok(Received::ProcessEnded),
-        Listening::Process { is_proven: false, .. } if has_new_owner(place, peer.pid) => {
-            Ok(Received::ProcessEnded)
-        }
-        _ => connection
+    let mut received = if peer.pid.is_some_and(platform::is_gone) {
+        Ok(Received::Nothing)
+    } else {
+        connection
             .write(&frames, patience.pong)
             .or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
-            .and_then(|()| connection.receive(Some(patience.pong), process)),
+            .and_then(|()| connection.receive(Some(patience.pong.min(Instant::now() + AT_ONCE)), None))
     };
+    let mut process = None;
+    if !matches!(received, Ok(Received::Reply(_))) {
+        (received, process) = match (listener(place, &connection), received) {
+            (Listener::Ended, _) => (Ok(Received::ProcessEnded), None),
+            (Listener::Lives(process), Ok(Received::Nothing)) => {
+                (connection.receive(Some(patience.pong), process.as_ref()), process)
+            }
+            (Listener::Lives(process), received) => (received, process),
+        };
+    }
+    let process = process.as_ref();
     (seen.met, seen.note) = match received {
         Ok(Received::Reply(Reply::Pong(pong))) if pong.nonce == nonce => {
             let there = pong.dir.map(|dir| FileId { dev: dir.dev, ino: dir.ino });
-            if pong.name == place.name && (there == place.dir_id() || there == before) {
+            if pong.name == place.name && (there == before || there == place.dir_id()) {
                 let took = began.elapsed();
                 let also = also.map_or(Also::Unasked, |_| {
                     let left = patience.pong.saturating_duration_since(Instant::now()).max(SOON);
@@ -309,6 +319,37 @@ fn hail_once(
         },
     };
     (seen, false)
+}
+
+/// What a ping carries, and its pong: unlike that of every other ping of this process.
+///
+/// Random from the first one on, and counted: it tells pongs apart, and is no secret to whoever listens.
+pub(crate) fn next_nonce() -> [u8; 16] {
+    static FIRST: OnceLock<u128> = OnceLock::new();
+    static PINGS: AtomicU64 = AtomicU64::new(0);
+    let random = || InstanceId::random().map_or([7; 16], InstanceId::to_bytes);
+    let first = FIRST.get_or_init(|| u128::from_le_bytes(random()));
+    (first ^ u128::from(PINGS.fetch_add(1, Ordering::Relaxed))).to_le_bytes()
+}
+
+/// The process that listens.
+enum Listener {
+    /// It lives, for all that is known; with what can be watched.
+    Lives(Option<ProcessHandle>),
+    Ended,
+}
+
+/// Asks the kernel who listens at the other end.
+fn listener(place: &Place, connection: &Connection) -> Listener {
+    let pid = connection.peer().pid;
+    match connection.listening() {
+        Listening::Ended => Listener::Ended,
+        // This very process listens, and does not serve: it was the holder before it replaced itself by exec.
+        _ if pid == Some(std::process::id()) && !answer::runs() => Listener::Ended,
+        Listening::Process { is_proven: false, .. } if has_new_owner(place, pid) => Listener::Ended,
+        Listening::Process { process, .. } => Listener::Lives(Some(process)),
+        Listening::Unknown => Listener::Lives(None),
+    }
 }
 
 /// Tells whether a holder of this place speaks with this user.

@@ -5,10 +5,7 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,7 +16,7 @@ use crate::{
     connection::{Connection, Received},
     error::{Error, Refusal},
     found::Found,
-    hail::{Also, Answered, Patience},
+    hail::{self, Also, Answered, Patience},
     inspect,
     inspection::{Inspection, Reached},
     instance_id::InstanceId,
@@ -42,9 +39,6 @@ pub struct Incumbent {
     connection: Arc<Mutex<Option<Kept>>>,
     /// What it said about itself beside its first pong.
     first: Option<Arc<StatusReply>>,
-    /// The nonce of that; those that follow are made of it and of their number.
-    nonce: [u8; 16],
-    pings: Arc<AtomicU64>,
 }
 
 /// A connection on which nothing is owed, and since when.
@@ -76,13 +70,7 @@ impl Incumbent {
         let kept = Kept { connection: answered.connection, since: Instant::now() };
         let connection = Arc::new(Mutex::new(is_free.then_some(kept)));
         let first = answered.also.status().map(Arc::new);
-        let (nonce, pings) = (answered.pong.nonce, Arc::default());
-        Self { place, id, peer, took: answered.took, connection, first, nonce, pings }
-    }
-
-    fn next_nonce(&self) -> [u8; 16] {
-        let number = self.pings.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        (u128::from_le_bytes(self.nonce) ^ u128::from(number)).to_le_bytes()
+        Self { place, id, peer, took: answered.took, connection, first }
     }
 
     /// Its instance id: another one is another holder, whatever its pid.
@@ -116,7 +104,7 @@ impl Incumbent {
     /// # Errors
     /// It did not answer in time, or is gone.
     pub fn ping_blocking(&self, timeout: Duration) -> Result<Duration, Error> {
-        let nonce = self.next_nonce();
+        let nonce = hail::next_nonce();
         let began = Instant::now();
         match self.ask(&Request::Ping(Ping { nonce }), "ping", timeout)? {
             Reply::Pong(pong)
@@ -264,7 +252,7 @@ impl Incumbent {
     }
 
     fn reconnect(&self, deadline: Instant) -> Result<Connection, Error> {
-        let hail = crate::hail::hail(&self.place, Patience::until(deadline), None);
+        let hail = hail::hail(&self.place, Patience::until(deadline), None);
         match Found::of(&self.place, hail) {
             Found::Incumbent(other) if other.id == self.id => other.connect(),
             Found::Incumbent(_) => Err(Error::Disconnected { asked: "hail" }),

@@ -83,15 +83,13 @@ pub(crate) fn may_look(place: &Place) -> Result<(), Error> {
         io::ErrorKind::NotADirectory => fault(DirectoryFault::NotADirectory),
         _ => fault(DirectoryFault::Unusable(source)),
     };
-    match platform::behind(&place.dir) {
-        Ok(Some(facts)) if facts.kind != platform::Kind::Directory => {
-            return fault(DirectoryFault::NotADirectory);
-        }
-        Ok(_) => {}
-        Err(error) => return refused(error),
+    let there = platform::at(&place.pid);
+    if matches!(there, Ok(Some(_))) {
+        return Ok(()); // the directory is one, and its files can be seen
     }
-    match platform::at(&place.pid) {
-        Ok(_) => Ok(()),
+    match platform::behind(&place.dir) {
+        Ok(Some(facts)) if facts.kind != platform::Kind::Directory => fault(DirectoryFault::NotADirectory),
+        Ok(_) => there.map(drop).or_else(refused),
         Err(error) => refused(error),
     }
 }

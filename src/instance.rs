@@ -35,6 +35,7 @@ pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Instance {
     name: String,
     dir: OnceLock<Option<PathBuf>>,
+    place: OnceLock<Place>,
     program: Option<String>,
     claim_timeout: Duration,
 }
@@ -61,7 +62,13 @@ impl Instance {
         if !valid {
             return Err(Error::InvalidName { name: name.chars().take(80).collect() });
         }
-        Ok(Self { name: name.to_owned(), dir: OnceLock::new(), program: None, claim_timeout: CLAIM_TIMEOUT })
+        Ok(Self {
+            name: name.to_owned(),
+            dir: OnceLock::new(),
+            place: OnceLock::new(),
+            program: None,
+            claim_timeout: CLAIM_TIMEOUT,
+        })
     }
 
     /// Names an instance by what it must be alone with, such as a bot's token, without showing the secret.
@@ -87,6 +94,7 @@ impl Instance {
             fault: DirectoryFault::Unusable(source),
         };
         self.dir = OnceLock::from(Some(resolve(&std::path::absolute(dir.as_ref()).map_err(unusable)?)));
+        self.place = OnceLock::new();
         Ok(self)
     }
 
@@ -129,7 +137,8 @@ impl Instance {
 
     /// Every path of the instance.
     pub(crate) fn place(&self) -> Result<Place, Error> {
-        Ok(Place::new(&self.name, self.dir()?))
+        let dir = self.dir()?;
+        Ok(self.place.get_or_init(|| Place::new(&self.name, dir)).clone())
     }
 }
 

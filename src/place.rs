@@ -4,7 +4,11 @@
 //! A directory is refused when somebody else owns it or may write to it. It is made only for a claim. Proven by
 //! `tests/strangers.rs`, `tests/cramped.rs`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,9 +17,13 @@ use crate::{
     platform::{self, Address, FileId, Kind},
 };
 
-/// The paths of an instance. What is there is looked at anew each time.
+/// The paths of an instance, made once and shared. What is there is looked at anew each time.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct Place(Arc<Paths>);
+
+/// What is in a [`Place`].
+#[derive(Debug)]
+pub(crate) struct Paths {
     pub(crate) name: String,
     pub(crate) dir: PathBuf,
     pub(crate) pid: PathBuf,
@@ -25,17 +33,25 @@ pub(crate) struct Place {
     plain_socket: PathBuf,
 }
 
+impl Deref for Place {
+    type Target = Paths;
+
+    fn deref(&self) -> &Paths {
+        &self.0
+    }
+}
+
 impl Place {
     pub(crate) fn new(name: &str, dir: &Path) -> Self {
         let file = |end: &str| dir.join(format!("{name}.{end}"));
-        Self {
+        Self(Arc::new(Paths {
             pid: file("pid"),
             record: file("json"),
             history: file("history"),
             plain_socket: file("sock"),
             name: name.to_owned(),
             dir: dir.to_owned(),
-        }
+        }))
     }
 
     /// What the holder's child, and all that it starts, keep locked.

@@ -124,21 +124,21 @@ impl Served {
         let Some(service) = self.instances.get_mut(&id) else { return };
         let Some((_, visit)) = service.guests.get_mut(&number) else { return };
         visit.answered(ticket, answer, &service.held, &mut self.tickets);
-        self.speak(id, number); // at once: there is room for it, most often
+        self.speak(id, number, Instant::now()); // at once: there is room for it, most often
     }
 
-    fn seat(&mut self, id: InstanceId, guest: Guest, peer: Peer) {
+    fn seat(&mut self, id: InstanceId, guest: Guest, peer: Peer, now: Instant) {
         self.seats += 1;
         if let Some(service) = self.instances.get_mut(&id) {
-            service.seat(self.seats, guest, peer);
+            service.seat(self.seats, guest, peer, now);
             self.visited.insert(id);
         }
     }
 
     /// One guest's turn.
-    fn speak(&mut self, id: InstanceId, number: u64) {
+    fn speak(&mut self, id: InstanceId, number: u64, now: Instant) {
         let Some(service) = self.instances.get_mut(&id) else { return };
-        service.speak(number, &mut self.tickets);
+        service.speak(number, &mut self.tickets, now);
         if let Some(ticket) = service.guests.get(&number).and_then(|(_, visit)| visit.ticket()) {
             self.awaiting.insert(ticket, (id, number));
         }
@@ -153,16 +153,15 @@ impl Served {
             }
         }
         let doors_until = self.doors_seen.map(|seen| seen + EACH_DOOR * self.doors);
-        let (what, ready) = match doors_until.filter(|until| *until > now && self.doors > FEW_DOORS) {
-            Some(until) if self.is_busy || next.is_some_and(|next| next <= now) => {
-                self.wait(wakes, Some(next.map_or(until, |next| next.min(until))), false)?
-            }
-            _ => {
-                let came = self.wait(wakes, next, true)?;
-                self.doors_seen = Some(Instant::now());
-                came
-            }
-        };
+        let put_off = doors_until
+            .filter(|until| *until > now && self.doors > FEW_DOORS)
+            .filter(|_| self.is_busy || next.is_some_and(|next| next <= now));
+        let next = next.into_iter().chain(put_off).min();
+        let (what, ready) = self.wait(wakes, next, put_off.is_none(), now)?;
+        let now = Instant::now();
+        if put_off.is_none() {
+            self.doors_seen = Some(now);
+        }
         self.is_busy = ready.contains(&true);
         let attended = match (wakes, ready.last()) {
             // It was the last to be waited for.
@@ -172,13 +171,13 @@ impl Served {
         let mut waiting = Vec::new();
         for (what, ready) in what.into_iter().zip(ready) {
             match what {
-                Ready::Door(id, number) if ready => self.welcome(id, number),
+                Ready::Door(id, number) if ready => self.welcome(id, number, now),
                 Ready::Guest(id, number) if ready => waiting.push((number, id)),
                 _ => {}
             }
         }
         self.speak_in_turn(waiting);
-        self.let_go(Instant::now());
+        self.let_go(now);
         Ok(attended)
     }
 
@@ -203,10 +202,10 @@ impl Served {
         wakes: Option<&Wakes>,
         mut next: Option<Instant>,
         doors: bool,
+        now: Instant,
     ) -> io::Result<(Vec<Ready>, Vec<bool>)> {
         let mut sooner = |deadline: Instant| next = Some(next.map_or(deadline, |next| next.min(deadline)));
         let (mut what, mut awaited) = (Vec::new(), Vec::new());
-        let now = Instant::now();
         for (id, service) in self.instances.iter().filter(|_| doors) {
             match service.closed_until {
                 Some(until) if until > now => sooner(until),
@@ -238,7 +237,7 @@ impl Served {
     }
 
     /// Lets in who waits at a door.
-    fn welcome(&mut self, id: InstanceId, door: usize) {
+    fn welcome(&mut self, id: InstanceId, door: usize, now: Instant) {
         let mut foreign = 0;
         for _ in 0..AT_ONCE {
             let Some(service) = self.instances.get_mut(&id) else { return };
@@ -246,20 +245,20 @@ impl Served {
             match listener.accept() {
                 Ok(Some(guest)) => {
                     if let Some(peer) = may_speak(&guest, service.held.owner) {
-                        self.seat(id, guest, peer);
+                        self.seat(id, guest, peer, now);
                         // What it has said already is answered before it could have to make room for the next one.
-                        self.speak(id, self.seats);
+                        self.speak(id, self.seats, now);
                     } else {
                         foreign += 1;
                         if foreign == FOREIGN_AT_ONCE {
                             break;
                         }
                     }
+                    if !listener.has_more() {
+                        return listener.is_crowded(false);
+                    }
                 }
-                Ok(None) => {
-                    listener.is_crowded(false);
-                    return;
-                }
+                Ok(None) => return listener.is_crowded(false),
                 Err(error) if platform::means_no_room(&error) => {
                     if !self.make_room() {
                         return self.close_for_a_while(id);
@@ -302,11 +301,13 @@ impl Served {
         waiting.sort_unstable();
         let next = waiting.partition_point(|(number, _)| *number <= self.last_heard);
         waiting.rotate_left(next);
-        let until = Instant::now() + TURN;
+        let mut now = Instant::now();
+        let until = now + TURN;
         for (number, id) in waiting {
-            self.speak(id, number);
+            self.speak(id, number, now);
             self.last_heard = number;
-            if Instant::now() >= until {
+            now = Instant::now();
+            if now >= until {
                 return;
             }
         }
@@ -322,7 +323,7 @@ impl Served {
     /// Lets in who has connected already.
     pub(crate) fn let_in(&mut self, held: &Arc<Held>, guest: Guest, peer: Peer) {
         self.adopt(held);
-        self.seat(held.id, guest, peer);
+        self.seat(held.id, guest, peer, Instant::now());
     }
 
     /// Lets so much time pass in which nothing happens.

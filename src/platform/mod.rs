@@ -50,7 +50,8 @@ pub(crate) use unix::{
     session,
     socket::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
-        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listen_on, listeners_user, means_nobody,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, is_gone, listen_on, listeners_user,
+        means_nobody,
     },
     to_bytes, user_name,
     words::{
@@ -101,7 +102,7 @@ pub(crate) use windows::{
     passing::{Passable, described, listens},
     pipes::{
         Address, ENDPOINT_IS_A_FILE, HAS_ABSTRACT_NAMES, LONGEST_PATH, Listening, Peer, Read, Stream,
-        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, listeners_user, means_nobody,
+        TELLS_PEER_PID, at_endpoint, connect, endpoint_name, is_gone, listeners_user, means_nobody,
     },
     process,
     reactor::{Waker, Wakes},

@@ -28,17 +28,17 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn seat(&mut self, number: u64, guest: Guest, peer: Peer) {
+    pub(super) fn seat(&mut self, number: u64, guest: Guest, peer: Peer, now: Instant) {
         // Half of the descriptors stay the program's own, and that of the tick, which puts files back.
         let most = platform::most_descriptors().map_or(MOST_GUESTS, |most| (most / 2).min(MOST_GUESTS));
         if self.guests.len() < most || self.make_room() {
-            self.guests.insert(number, (guest, Visit::new(peer, Instant::now())));
+            self.guests.insert(number, (guest, Visit::new(peer, now)));
         }
     }
 
-    pub(super) fn speak(&mut self, number: u64, tickets: &mut Ticket) {
+    pub(super) fn speak(&mut self, number: u64, tickets: &mut Ticket, now: Instant) {
         let Some((guest, visit)) = self.guests.get_mut(&number) else { return };
-        if converse(guest, visit, &self.held, tickets).is_err() {
+        if converse(guest, visit, &self.held, tickets, now).is_err() {
             self.guests.remove(&number);
         } else if visit.unread() > FEW_BYTES {
             self.save_memory();
@@ -89,7 +89,13 @@ impl Service {
 }
 
 /// One turn of a conversation; an error: the client has left, or its descriptor is not ours any more.
-fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ticket) -> io::Result<()> {
+fn converse(
+    guest: &Guest,
+    visit: &mut Visit,
+    held: &Arc<Held>,
+    tickets: &mut Ticket,
+    now: Instant,
+) -> io::Result<()> {
     let guest = guest.check()?;
     let mut piece = [0; 8192];
     if visit.is_unfinished() {
@@ -97,7 +103,7 @@ fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ti
     } else if visit.to_write().is_empty() {
         match guest.read(&mut piece)? {
             Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(count) if visit.may_be_heard() => visit.hear(&piece[..count], held, tickets, Instant::now()),
+            Some(count) if visit.may_be_heard() => visit.hear(&piece[..count], held, tickets, now),
             Some(_) | None => {} // what is said while it watches is not listened to
         }
     }
@@ -109,7 +115,7 @@ fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ti
             guest.write_with(visit.to_write(), &sockets)
         };
         match written? {
-            Some(count) => visit.wrote(count, held, Instant::now()),
+            Some(count) => visit.wrote(count, held, now),
             None => break,
         }
     }

@@ -71,6 +71,7 @@ pub(crate) fn claim_all(
     Ok(Holders::of(holders))
 }
 
+#[allow(clippy::unnecessary_box_returns)] // its size differs between systems
 pub(crate) fn in_the_way(which: &Which, why: Result<Incumbent, Error>) -> Box<InTheWay> {
     Box::new(InTheWay { which: which.clone(), why })
 }

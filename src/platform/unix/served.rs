@@ -14,13 +14,15 @@ use std::{
     time::Instant,
 };
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     owned::Owned,
     passing::{Passable, send_with},
     socket::{NO_SIGNAL, Peer, peer_of, shorten_backlog, stop_listening, until},
 };
+
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// A socket that listens; shared between the thread that serves it and the one that shuts it down.
 #[derive(Debug, Clone)]
@@ -39,16 +41,23 @@ impl Listener {
     pub(crate) fn still_listens(&self) -> bool {
         let Ok(listener) = self.socket.get() else { return false };
         let mut fds = [PollFd::new(listener, PollFlags::empty())];
-        matches!(poll(&mut fds, Some(&until(Instant::now()))), Ok(0))
+        matches!(poll(&mut fds, Some(&AT_ONCE)), Ok(0))
     }
 
     /// While more come than can be let in, fewer may wait for that; does something when this changes only.
     pub(crate) fn is_crowded(&self, crowded: bool) {
-        if let (Ok(socket), true) =
-            (self.socket.get(), self.crowded.swap(crowded, Ordering::Relaxed) != crowded)
-        {
-            shorten_backlog(socket, crowded);
+        if self.crowded.swap(crowded, Ordering::Relaxed) != crowded {
+            if let Ok(socket) = self.socket.get() {
+                shorten_backlog(socket, crowded);
+            }
         }
+    }
+
+    /// Tells whether accepting may find somebody, or an error. An accept in vain makes a socket and throws it away: eight
+    /// times as much.
+    pub(crate) fn has_more(&self) -> bool {
+        let mut fds = [PollFd::new(self.socket.peek(), PollFlags::IN)];
+        !matches!(poll(&mut fds, Some(&AT_ONCE)), Ok(0))
     }
 
     /// Stops listening for good; connections that wait are closed.
@@ -60,9 +69,23 @@ impl Listener {
 
     /// The next connection that waits, if one does.
     pub(crate) fn accept(&self) -> io::Result<Option<Guest>> {
-        let Some((stream, _)) = unless_it_would_block(self.socket.get()?.accept())? else { return Ok(None) };
-        stream.set_nonblocking(true)?;
+        let Some(stream) = unless_it_would_block(accept_from(self.socket.get()?))? else { return Ok(None) };
         Ok(Some(Guest(Owned::new(stream)?)))
+    }
+}
+
+/// Accepts a socket that does not block, and that no program started from here gets.
+fn accept_from(listener: &UnixListener) -> io::Result<UnixStream> {
+    #[cfg(target_vendor = "apple")]
+    {
+        let (stream, _) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    }
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        use rustix::net::{SocketFlags, accept_with};
+        Ok(accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?.into())
     }
 }
 
@@ -90,8 +113,9 @@ impl Guest {
         Ok((Self(Owned::new(ours)?), theirs))
     }
 
+    /// Who has connected. Unchecked: it only looks, and is believed for what [`Guest::check`] finds to be ours still.
     pub(crate) fn peer(&self) -> io::Result<Peer> {
-        peer_of(self.0.get()?)
+        peer_of(self.0.peek())
     }
 
     /// Finds that the descriptor is still ours, for one turn of a conversation.

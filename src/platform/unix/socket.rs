@@ -237,6 +237,14 @@ pub(crate) fn peer_of(stream: &impl AsFd) -> io::Result<Peer> {
     }
 }
 
+/// Tells whether nobody has the number any more of whoever listened; an unreaped process has it. `false` proves nothing.
+///
+/// By getpgid(2): a look sends no signal, not even none.
+pub(crate) fn is_gone(pid: u32) -> bool {
+    let pid = super::to_pid(pid).map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get()));
+    pid.is_some_and(|pid| nix::unistd::getpgid(Some(pid)) == Err(nix::errno::Errno::ESRCH))
+}
+
 /// What the kernel knows of the process that listens.
 #[derive(Debug)]
 pub(crate) enum Listening {
@@ -268,8 +276,9 @@ pub(crate) enum Read {
 pub(crate) struct Stream(Owned<UnixStream>);
 
 impl Stream {
+    /// Who listens. Unchecked: it only looks, and nothing is believed that did not come through a checked descriptor after.
     pub(crate) fn peer(&self) -> io::Result<Peer> {
-        peer_of(self.0.get()?)
+        peer_of(self.0.peek())
     }
 
     /// The process that listens here, held so that its number cannot be mistaken for another's.
@@ -370,11 +379,15 @@ fn wait(
 ) -> io::Result<(bool, bool)> {
     loop {
         let timeout = deadline.map(until);
-        let mut fds = vec![PollFd::new(socket, flags)];
-        if let Some(process) = watched {
-            fds.push(PollFd::new(process, PollFlags::IN));
-        }
-        match poll(&mut fds, timeout.as_ref()) {
+        let mut both = [PollFd::new(socket, flags), PollFd::new(socket, PollFlags::empty())];
+        let fds = match watched {
+            Some(process) => {
+                both[1] = PollFd::new(process, PollFlags::IN);
+                &mut both[..]
+            }
+            None => &mut both[..1],
+        };
+        match poll(fds, timeout.as_ref()) {
             Ok(0) => return Ok((false, false)),
             Ok(_) => {
                 return Ok((

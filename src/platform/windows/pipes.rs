@@ -136,6 +136,11 @@ pub(crate) enum Listening {
     Unknown,
 }
 
+/// As on Unix: here only a handle tells.
+pub(crate) fn is_gone(_pid: u32) -> bool {
+    false
+}
+
 /// What came of an attempt to read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Read {

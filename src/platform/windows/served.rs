@@ -130,6 +130,12 @@ impl Listener {
     #[allow(clippy::unused_self)] // as on Unix
     pub(crate) fn is_crowded(&self, _crowded: bool) {}
 
+    /// Whether accepting may find somebody: to try costs nothing here.
+    #[allow(clippy::unused_self)] // as on Unix
+    pub(crate) fn has_more(&self) -> bool {
+        true
+    }
+
     /// Stops listening for good; connections that wait are closed.
     pub(crate) fn shut_down(&self) {
         for door in locked(&self.0.doors).take().into_iter().flatten() {
