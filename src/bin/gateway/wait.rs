@@ -94,6 +94,7 @@ impl Looking<'_> {
                 Found::Incumbent(incumbent) => {
                     let who = queue::pid_words(incumbent.pid());
                     self.spinner.set(format!("{who} to be gone"), self.deadline);
+                    tracing::debug!("waiting for {who} to be gone");
                     let another = silent.is_some() && silent != incumbent.pid();
                     if another || incumbent.wait_gone_blocking(self.deadline) {
                         return Ok(exit::OK);
