@@ -122,6 +122,22 @@ fn what_a_crashed_one_left_listening_is_ended_before_the_next_one_binds() {
 }
 
 #[test]
+fn a_path_that_is_too_long_and_an_address_that_covers_another_are_said() {
+    let place = Place::new();
+    let path = place.dir().join("x".repeat(100));
+    let ended = place.start(&web::run(&["--listen", path.to_str().unwrap()], "one")).end();
+    assert_eq!(ended.code(), 73, "{ended:?}");
+    assert!(ended.stderr.contains("bytes at the most"), "{ended:?}");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let [one, all] = ["127.0.0.1", "0.0.0.0"].map(|host| format!("{host}:{port}"));
+    let ended = place.start(&web::run(&["--listen", &one, "--listen", &all], "one")).end();
+    assert_eq!(ended.code(), 73, "{ended:?}");
+    if cfg!(target_os = "linux") {
+        assert!(ended.stderr.contains("another --listen of this command"), "{ended:?}");
+    }
+}
+
+#[test]
 fn an_address_that_somebody_has_is_said_with_who_and_nothing_is_held() {
     let place = Place::new();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

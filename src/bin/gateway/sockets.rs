@@ -128,8 +128,12 @@ impl CannotListen {
         let shown = text::shown(&listen.address());
         let (why, hint) = match (error.kind(), &listen.at) {
             (ErrorKind::AddrInUse, At::Network(address)) => {
-                let who = platform::who_listens(*address);
+                let mut who = platform::who_listens(*address);
+                // This one has what was handed to it, and what it was told to listen at before.
+                let all = who.len();
+                who.retain(|process| process.pid != std::process::id());
                 let why = match who.len() {
+                    0 if all > 0 => "another --listen of this command covers it".to_owned(),
                     0 => "another process listens there".to_owned(),
                     1 => format!("{} listens there", text::processes(&who)),
                     _ => format!("{} listen there", text::processes(&who)),
