@@ -52,8 +52,8 @@ fn status(place: &Place) -> serde_json::Value {
     serde_json::from_str(&place.finish(&["status", "--json"]).stdout).unwrap()
 }
 
-/// The one that runs goes on, and says what failed; then the next one takes its place.
-fn goes_on(place: &Place, old: Running, load: Load, why: &str) {
+/// The one that runs says what failed.
+fn says_what_failed(place: &Place, old: &Running, why: &str) {
     old.says("pid ");
     let status = status(place);
     assert_eq!(status["holder"]["pid"], old.pid(), "{status}");
@@ -61,6 +61,11 @@ fn goes_on(place: &Place, old: Running, load: Load, why: &str) {
     assert!(status["problem"].as_str().unwrap().contains(why), "{status}");
     web::eventually("the history tells", || place.finish(&["history", "--json"]).stdout.contains(why));
     assert!(place.finish(&["history"]).stdout.contains("did not take over"));
+}
+
+/// The one that runs goes on, and says what failed; then the next one takes its place.
+fn goes_on(place: &Place, old: Running, load: Load, why: &str) {
+    says_what_failed(place, &old, why);
     let next = place.start(&web::run(&OVERLAP, "next"));
     next.says("holding ");
     load.meets("next");
@@ -441,6 +446,9 @@ fn with_others_held_too_the_sockets_come_along() {
     load.was_answered();
     for name in ["a-first", "gateway", "z-last"] {
         assert_eq!(place.finish(&["--name", name, "status"]).code(), 0, "{name}");
+        let history = place.finish(&["--name", name, "history", "--json"]).stdout;
+        let first = history.lines().next().unwrap();
+        assert!(first.contains("\"end\":\"replaced\""), "{name}: {first}");
     }
 }
 
