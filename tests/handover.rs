@@ -171,6 +171,26 @@ fn a_new_version_killed_half_way_leaves_the_old_one_serving() {
 }
 
 #[test]
+fn one_that_was_ready_and_gave_up_on_a_stopped_holder_is_not_made_room_for() {
+    let place = Place::new();
+    let (old, at, load) = serving_the_asking(&place);
+    let file = place.dir().join("ready");
+    let next = place.start(&web::run(&OVERLAP, &format!("two after {}", file.display())));
+    next.prints("waiting two");
+    old.stop();
+    std::fs::write(&file, "").unwrap();
+    let failed = next.end();
+    assert_eq!(failed.code(), 75, "{failed:?}");
+    assert!(failed.stderr.contains("is stopped"), "{failed:?}");
+    old.resume();
+    says_what_failed(&place, &old, "went away before it was heard");
+    assert_eq!(web::ask(at, "/").as_deref(), Ok("one"));
+    load.was_answered();
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(old.end().code(), 0);
+}
+
+#[test]
 fn a_new_gateway_killed_half_way_leaves_the_old_one_serving() {
     let place = Place::new();
     let (old, _, load) = serving_the_asking(&place);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
 use crate::{
     answer::Ticket,
     held::Held,
-    platform::{self, Guest, Listener, Peer},
+    platform::{self, Awaited, Guest, Listener, Peer},
     visit::{Need, Visit},
 };
 
@@ -90,6 +90,10 @@ impl Service {
 
 /// One turn of a conversation; an error: the client has left, or its descriptor is not ours any more.
 fn converse(guest: &Guest, visit: &mut Visit, held: &Arc<Held>, tickets: &mut Ticket) -> io::Result<()> {
+    if visit.gets_ready() {
+        let left = platform::wait_for_any(&[Awaited::Leaving(guest)], Some(Instant::now()));
+        visit.has_left(left.is_ok_and(|left| left == [true]));
+    }
     let guest = guest.check()?;
     let mut piece = [0; 8192];
     if visit.is_unfinished() {
