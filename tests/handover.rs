@@ -171,6 +171,23 @@ fn a_new_version_killed_half_way_leaves_the_old_one_serving() {
 }
 
 #[test]
+fn a_new_version_that_says_ready_and_ends_at_once_leaves_the_old_one_serving() {
+    let place = Place::new();
+    let (old, _, load) = serving_the_asking(&place);
+    let file = place.dir().join("flee");
+    let next = place.start(&web::run(&OVERLAP, &format!("two flees {}", file.display())));
+    let child = next.prints("waiting two").rsplit(' ').next().unwrap().to_owned();
+    next.stop(); // so that it learns of both at once
+    std::fs::write(&file, "").unwrap();
+    let stat = format!("/proc/{child}/stat");
+    web::eventually("it has ended", || std::fs::read_to_string(&stat).map_or(true, |it| it.contains(") Z ")));
+    next.resume();
+    let failed = next.end();
+    assert_eq!(failed.code(), 75, "{failed:?}");
+    goes_on(&place, old, load, "ended with 3");
+}
+
+#[test]
 fn one_that_was_ready_and_gave_up_on_a_stopped_holder_is_not_made_room_for() {
     let place = Place::new();
     let (old, at, load) = serving_the_asking(&place);
@@ -188,6 +205,22 @@ fn one_that_was_ready_and_gave_up_on_a_stopped_holder_is_not_made_room_for() {
     load.was_answered();
     assert_eq!(place.finish(&["stop"]).code(), 0);
     assert_eq!(old.end().code(), 0);
+}
+
+#[test]
+fn one_that_is_late_is_waited_for_when_nobody_runs_any_more() {
+    let place = Place::new();
+    let (old, at) = serving(&place, "one");
+    let file = place.dir().join("ready");
+    let late = ["--ready-timeout", "2s", "--replace=overlap", "--listen", "127.0.0.1:0"];
+    let next = place.start(&web::run(&late, &format!("two after {}", file.display())));
+    next.prints("waiting two");
+    old.kill();
+    let said = next.says("pid ");
+    assert!(said.contains("was not ready within 2 s, and is waited for"), "{said}");
+    std::fs::write(&file, "").unwrap();
+    next.says("holding ");
+    assert_eq!(web::ask(at, "/").as_deref(), Ok("two"));
 }
 
 #[test]

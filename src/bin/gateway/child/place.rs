@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | it is ready | the place is taken; from then on all is as if it had been from the start |
 //! | it ends, is asked to stop by a signal, or has not been ready in time | the one that runs is told why, and goes on |
+//! | it has not been ready in time, and the one that ran has ended | it is waited for |
 //! | the place is not to be had | PROGRAM is asked to stop |
 //!
 //! Proven by `tests/handover.rs`.
@@ -19,7 +20,6 @@ use crate::{
     output::complain,
     queue, run,
     sockets::Sockets,
-    times::rounded,
     words::{self, say_error},
 };
 
@@ -28,7 +28,8 @@ impl Supervisor<'_> {
     pub(super) fn get_on_beside(&mut self) {
         let Some(beside) = self.beside.as_mut().filter(|beside| !beside.is_alone()) else { return };
         match self.phase {
-            Phase::Running if self.told.was_ready() => beside.complete(),
+            // What has ended is ready for nothing, whatever it said before.
+            Phase::Running if self.told.was_ready() && self.family.end().is_none() => beside.complete(),
             Phase::Running => {}
             _ => beside.withdraw("it was asked to stop"),
         }
@@ -47,8 +48,17 @@ impl Supervisor<'_> {
                 }
                 phase
             }
+            Step::Overdue if beside.is_left_alone() => {
+                let within = text::duration(beside.timeout());
+                beside.take_your_time();
+                complain(&format!(
+                    "pid {} was not ready within {within}, and is waited for: nobody else runs any more",
+                    self.family.child()
+                ));
+                phase
+            }
             Step::Overdue => {
-                let within = text::duration(rounded(beside.timeout()));
+                let within = text::duration(beside.timeout());
                 beside.withdraw(&format!("its PROGRAM was not ready within {within}"));
                 self.beside = None;
                 say_error(&format!(
@@ -123,8 +133,9 @@ impl Supervisor<'_> {
             (None, Some(code)) => format!("ended with {code}"),
             (None, None) => "ended".to_owned(),
         };
+        let then = if beside.is_left_alone() { "nobody runs any more" } else { "the one that runs goes on" };
         beside.withdraw(&format!("its PROGRAM {how} before it was ready"));
-        complain(&format!("pid {} {how}: the one that runs goes on", self.family.child()));
+        complain(&format!("pid {} {how} before it was ready: {then}", self.family.child()));
     }
 }
 
