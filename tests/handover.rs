@@ -465,6 +465,26 @@ fn a_probe_that_is_answered_is_ready_and_one_that_is_not_is_not() {
 }
 
 #[test]
+fn what_is_told_by_a_clock_or_a_probe_is_not_ready_by_its_own_word() {
+    let place = Place::new();
+    let (old, _, load) = serving_the_asking(&place);
+    let nobody = format!("http://{}/", free());
+    for by in [["--ready-probe", &nobody], ["--ready-after", "1h"]] {
+        let options = [&by[..], &["--ready-timeout", "1s"], &OVERLAP].concat();
+        let failed = place.start(&web::run(&options, "two")).end();
+        assert_eq!(failed.code(), 75, "{failed:?}");
+        assert!(failed.stdout.contains("serving two"), "it has said so: {failed:?}");
+        says_what_failed(&place, &old, "was not ready within");
+    }
+    load.was_answered();
+    // Unless its word is asked for, too.
+    let options = [&["--notify", "--ready-after", "1h"], &OVERLAP[..]].concat();
+    let next = place.start(&web::run(&options, "three"));
+    next.says("holding ");
+    assert_eq!(old.end().code(), 0);
+}
+
+#[test]
 fn a_stop_meanwhile_stops_the_old_one_and_the_new_one_follows() {
     let place = Place::new();
     let (old, _) = serving(&place, "one");
