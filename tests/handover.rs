@@ -346,6 +346,18 @@ fn a_program_that_shuts_its_socket_down_when_it_stops_closes_no_door_of_its_succ
 }
 
 #[test]
+fn a_door_that_is_shut_by_the_one_that_drains_is_opened_again() {
+    let place = Place::new();
+    let (old, at) = serving(&place, "one shuts");
+    let next = place.start(&web::run(&OVERLAP, "two"));
+    assert_eq!(old.end().code(), 0);
+    next.says("listening at ");
+    let said = next.says("listening at ");
+    assert!(said.ends_with("again: it was shut down"), "{said}");
+    assert_eq!(web::ask(at, "/").as_deref(), Ok("two"));
+}
+
+#[test]
 fn one_who_hands_nothing_over_is_replaced_exclusively_or_not_at_all() {
     let place = Place::new();
     let old = place.hold(&["run"]);

@@ -233,6 +233,9 @@ impl Supervisor<'_> {
                 self.act_upon(heard);
             }
             self.get_on_beside();
+            if matches!((&event, self.phase), (Event::Told, Phase::Running)) {
+                self.sockets.open_if_shut();
+            }
             self.phase = match (event, self.phase) {
                 (Event::Beside(step), phase) => self.stepped(step, phase),
                 (Event::PassOn, phase) => {

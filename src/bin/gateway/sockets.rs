@@ -7,7 +7,7 @@
 //! | no | yes | closed here; the one that is replaced has it until it ends |
 //!
 //! `gateway` keeps a copy of each for as long as it holds, to offer it to its own successor. A program that shuts a socket
-//! down does that to all copies: it is opened again when that program is gone. Proven by `tests/listen.rs` and
+//! down does that to all copies: it is opened again when that program is gone, and in an overlap within a second. Proven by `tests/listen.rs` and
 //! `tests/handover.rs`.
 
 use std::io::{self, ErrorKind};
@@ -26,6 +26,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     all: Vec<(Listen, Socket)>,
+    /// Another PROGRAM has them, and drains, or did.
+    is_shared: bool,
 }
 
 /// Why one cannot be listened at.
@@ -49,7 +51,7 @@ impl Sockets {
             complain(&format!("listening at {}{}", real_address(listen, &socket), called(listen)));
             all.push((listen.clone(), socket));
         }
-        Ok(Self { all })
+        Ok(Self { all, is_shared: false })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -68,6 +70,22 @@ impl Sockets {
             if let Err(error) = platform::listen_again(socket) {
                 let why = text::system_words(&error);
                 complain(&format!("warning: cannot listen at {} again: {why}", listen.address()));
+            }
+        }
+    }
+
+    /// Another PROGRAM has the same, and drains.
+    pub(crate) fn are_shared(&mut self) {
+        self.is_shared = true;
+    }
+
+    /// Opens again what one that drains has shut down under PROGRAM. What is in the file system stays shut (unix(7)).
+    pub(crate) fn open_if_shut(&self) {
+        for (listen, socket) in self.all.iter().filter(|_| self.is_shared) {
+            let is_shut =
+                matches!(listen.at, At::Network(_)) && platform::listening_address(socket).is_none();
+            if is_shut && platform::listen_again(socket).is_ok() {
+                complain(&format!("listening at {} again: it was shut down", real_address(listen, socket)));
             }
         }
     }

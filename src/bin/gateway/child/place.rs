@@ -83,6 +83,7 @@ impl Supervisor<'_> {
     /// It holds now: what is said of it, and to whom.
     fn take(&mut self, taken: Vec<Holder>) {
         self.has_taken = true;
+        self.sockets.are_shared();
         self.holders.fill(taken);
         run::set_up(self.holders, self.args);
         self.sockets.offer(self.holders);
