@@ -280,7 +280,13 @@ impl Supervisor<'_> {
                 | (Event::GraceOver, phase @ Phase::Running) => phase,
                 // It asked for more time a moment before.
                 (Event::GraceOver, phase @ Phase::Stopping { by, .. }) if Instant::now() < by => phase,
-                (Event::Asked(stop), phase) => self.passed_on(stop, phase),
+                (Event::Asked(stop), phase) => {
+                    // It was asked for both while this looked from the one to the other.
+                    if stop.successor_is_ready() && !self.holders.were_passed_on() {
+                        self.pass_on();
+                    }
+                    self.passed_on(stop, phase)
+                }
                 (Event::Deposed, phase @ Phase::Clearing { .. }) => phase,
                 (Event::Deposed, _) => {
                     say_error("another process holds the instance now: stopping");
