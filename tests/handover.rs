@@ -545,11 +545,14 @@ fn in_the_background_the_new_one_is_ready_when_it_returns_or_the_old_one_goes_on
     assert_eq!(first.code(), 0, "{first:?}");
     let at: SocketAddr = port.parse().unwrap();
     web::eventually("it answers", || web::ask(at, "/").as_deref() == Ok("one"));
+    let log = place.dir().join("gateway.log");
+    web::eventually("it has said so", || std::fs::read_to_string(&log).unwrap().contains("serving one"));
     let load = Load::on(at);
     let failed =
         place.start(&web::run(&["--detach", "--replace=overlap", "--listen", &port], "two dies")).end();
     assert_eq!(failed.code(), 75, "{failed:?}");
     assert!(failed.stderr.contains("dying two"), "the end of its output: {failed:?}");
+    assert!(!failed.stderr.contains("serving one"), "and of nobody else's: {failed:?}");
     let next = place.start(&web::run(&["--detach", "--replace=overlap", "--listen", &port], "two")).end();
     assert_eq!(next.code(), 0, "{next:?}");
     load.meets("two");

@@ -31,6 +31,7 @@ impl Supervisor<'_> {
             // What has ended is ready for nothing, whatever it said before.
             Phase::Running if self.told.was_ready() && self.family.end().is_none() => beside.complete(),
             Phase::Running => {}
+            _ if self.is_hung => beside.withdraw("its PROGRAM is hung"),
             _ => beside.withdraw("it was asked to stop"),
         }
     }
