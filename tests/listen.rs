@@ -11,7 +11,7 @@ mod os;
 mod web;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
 };
 
@@ -135,6 +135,20 @@ fn a_path_that_is_too_long_and_an_address_that_covers_another_are_said() {
     if cfg!(target_os = "linux") {
         assert!(ended.stderr.contains("another --listen of this command"), "{ended:?}");
     }
+}
+
+#[test]
+fn an_address_that_is_in_use_for_a_moment_more_is_waited_for() {
+    // By the end of a connection: nobody listens there.
+    let far = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(far.local_addr().unwrap()).unwrap();
+    let at = near.local_addr().unwrap().to_string();
+    let place = Place::new();
+    let running = place.start(&web::run(&["--listen", &at], "one"));
+    running.says("holding ");
+    drop(far.accept().unwrap()); // first, so that it is not this end that lingers
+    drop(near);
+    assert_eq!(address(&running).to_string(), at);
 }
 
 #[test]

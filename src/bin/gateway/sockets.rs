@@ -10,7 +10,11 @@
 //! down does that to all copies: it is opened again when that program is gone, and in an overlap within a second. Proven by `tests/listen.rs` and
 //! `tests/handover.rs`.
 
-use std::io::{self, ErrorKind};
+use std::{
+    io::{self, ErrorKind},
+    thread,
+    time::{Duration, Instant},
+};
 
 use incumbent::{Listening, Socket, platform_for_gateway as platform, text};
 
@@ -21,6 +25,11 @@ use crate::{
     output::complain,
     words::{hint_lines, say_error},
 };
+
+/// A process that was killed lets go of its locks before its sockets are closed: so long that may take on a busy machine.
+const CLOSING: Duration = Duration::from_secs(1);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What PROGRAM is given, in the order in which it was asked for.
 #[derive(Debug, Default)]
@@ -120,12 +129,26 @@ fn is_at(it: &Listening, wanted: &Listen) -> bool {
         }
 }
 
+/// Binds it. One that is in use, and by nobody who can be seen, is that of a process which is about to be gone, or of a
+/// connection.
 fn bind(listen: &Listen) -> Result<Socket, CannotListen> {
-    let bound = match &listen.at {
-        At::Network(address) => platform::listen_at(*address),
-        At::Path(path) => platform::listen_at_path(path),
-    };
-    bound.map_err(|error| CannotListen::of(listen, &error))
+    let until = Instant::now() + CLOSING;
+    loop {
+        let bound = match &listen.at {
+            At::Network(address) => platform::listen_at(*address),
+            At::Path(path) => platform::listen_at_path(path),
+        };
+        let is_seen = || match &listen.at {
+            At::Network(address) => !platform::who_listens(*address).is_empty(),
+            At::Path(_) => false,
+        };
+        match bound {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until && !is_seen() => {
+                thread::sleep(PAUSE);
+            }
+            bound => return bound.map_err(|error| CannotListen::of(listen, &error)),
+        }
+    }
 }
 
 /// Where it listens, with the port that the kernel has chosen.
@@ -152,7 +175,7 @@ impl CannotListen {
                 who.retain(|process| process.pid != std::process::id());
                 let why = match who.len() {
                     0 if all > 0 => "another --listen of this command covers it".to_owned(),
-                    0 => "another process listens there".to_owned(),
+                    0 => "it is in use, and by whom cannot be seen".to_owned(),
                     1 => format!("{} listens there", text::processes(&who)),
                     _ => format!("{} listen there", text::processes(&who)),
                 };
