@@ -18,6 +18,7 @@ use crate::{
     blocking::deadline_in,
     child_lock::{self, ChildLock},
     claim::Claim,
+    connection::Received as Heard,
     contender::{Advanced, Contender},
     decide::{Asked, Goal, Hailed, Seen},
     error::{Error, Refusal},
@@ -100,6 +101,16 @@ impl Takeover {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.contender.last_hail.as_ref().filter(|_| self.has_holder()).and_then(|hail| hail.pid)
+    }
+
+    /// Whether that holder has ended since, or has let go: nobody goes on if this takeover does not.
+    #[must_use]
+    pub fn holder_has_gone(&mut self) -> bool {
+        let answer = self.contender.last_hail.as_mut().and_then(|hail| hail.answer.as_mut());
+        answer.is_none_or(|answered| {
+            let heard = answered.connection.receive(Some(Instant::now()), None);
+            matches!(heard, Ok(Heard::End | Heard::ProcessEnded) | Err(_))
+        })
     }
 
     /// Takes what the holder has handed over: empty a second time, and when it handed nothing over.

@@ -170,7 +170,7 @@ impl Holder {
     /// # Errors
     /// The record could not be written; the instance is free all the same.
     pub fn pass_on_blocking(&self) -> Result<(), Error> {
-        let released = release::release(&self.held);
+        let released = release::pass_on(&self.held);
         if self.held.is_here() {
             self.held.face().offer = Offering::None; // whoever was to have it has it
         }

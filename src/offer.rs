@@ -145,6 +145,8 @@ pub(crate) struct Handing {
     pid: Option<u32>,
     /// It is going to be ready before it asks for the place.
     pub(crate) overlap: bool,
+    /// It has closed its end: what it said before that may be heard late, after this process was stopped.
+    pub(crate) has_left: bool,
     is_over: bool,
 }
 
@@ -155,7 +157,7 @@ impl Handing {
             return None;
         }
         held.set_problem(Problem::Takeover, None);
-        Some(Self { held: held.clone(), pid, overlap: asked.overlap, is_over: false })
+        Some(Self { held: held.clone(), pid, overlap: asked.overlap, has_left: false, is_over: false })
     }
 
     /// It was promised the place.

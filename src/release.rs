@@ -4,7 +4,7 @@
 //! The answering thread gives its listeners back first, so that they are shut down and closed at once: an abstract name that
 //! is bound, and at which nobody listens, is one that the next contender goes without.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use incumbent_proto::Child;
 
@@ -20,6 +20,16 @@ use crate::{
 
 /// Releases what is held; does nothing in a forked child, or when it does not hold any more.
 pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
+    let asked = held.stop.borrow().as_ref().is_some_and(|stop| stop.reason.is_replace());
+    release_to(held, asked)
+}
+
+/// As [`release`], for one who is ready: also of an instance for which he has yet to ask, of several that go together.
+pub(crate) fn pass_on(held: &Arc<Held>) -> Result<(), Error> {
+    if held.handing.load(Ordering::Acquire) { release_to(held, true) } else { release(held) }
+}
+
+fn release_to(held: &Arc<Held>, replaced: bool) -> Result<(), Error> {
     if held.process != std::process::id() {
         return Ok(());
     }
@@ -32,7 +42,6 @@ pub(crate) fn release(held: &Arc<Held>) -> Result<(), Error> {
     let released = *held.life.borrow() == Life::Released;
     let mut result = Ok(());
     if released {
-        let replaced = held.stop.borrow().as_ref().is_some_and(|stop| stop.reason.is_replace());
         core.record.end = Some(match replaced {
             _ if held.face().overran => End::KilledAfterGrace,
             true => End::Replaced,

@@ -201,11 +201,29 @@ impl Visit {
         self.passing = (!which.is_empty()).then_some((at, offer, which));
     }
 
+    /// Whether it gets ready beside the program, to ask for the place then.
+    pub(crate) fn gets_ready(&self) -> bool {
+        self.handing.as_ref().is_some_and(|handing| handing.overlap)
+    }
+
+    /// Whether it has closed its end, and waits for no answer.
+    pub(crate) fn has_left(&mut self, has_left: bool) {
+        if let Some(handing) = &mut self.handing {
+            handing.has_left = has_left;
+        }
+    }
+
     /// Passes the wish to the program, and says how long it has.
     fn stop(&mut self, stop: Stop, held: &Arc<Held>) {
+        if let Some(handing) = self.handing.take_if(|handing| handing.has_left && stop.reason.is_replace()) {
+            // It has given up, or is dead; nothing was promised to it, and nobody else would serve.
+            handing.fails("it was ready, and went away before it was heard");
+            self.over = true;
+            return;
+        }
         let grace = (stop.grace_ms != Stop::HOLDERS_GRACE).then(|| Duration::from_millis(stop.grace_ms));
         let (reason, pid, command) = (stop.reason, self.peer.pid, stop.command);
-        let is_ready = reason.is_replace() && self.handing.as_ref().is_some_and(|handing| handing.overlap);
+        let is_ready = reason.is_replace() && self.gets_ready();
         let asked = StopAsked { reason, grace, at: Instant::now(), pid, command, is_ready };
         // Before the program learns of it, which may be gone the next moment.
         self.successor = reason.is_replace().then(|| Successor::of(held));

@@ -52,8 +52,8 @@ fn status(place: &Place) -> serde_json::Value {
     serde_json::from_str(&place.finish(&["status", "--json"]).stdout).unwrap()
 }
 
-/// The one that runs goes on, and says what failed; then the next one takes its place.
-fn goes_on(place: &Place, old: Running, load: Load, why: &str) {
+/// The one that runs says what failed.
+fn says_what_failed(place: &Place, old: &Running, why: &str) {
     old.says("pid ");
     let status = status(place);
     assert_eq!(status["holder"]["pid"], old.pid(), "{status}");
@@ -61,6 +61,11 @@ fn goes_on(place: &Place, old: Running, load: Load, why: &str) {
     assert!(status["problem"].as_str().unwrap().contains(why), "{status}");
     web::eventually("the history tells", || place.finish(&["history", "--json"]).stdout.contains(why));
     assert!(place.finish(&["history"]).stdout.contains("did not take over"));
+}
+
+/// The one that runs goes on, and says what failed; then the next one takes its place.
+fn goes_on(place: &Place, old: Running, load: Load, why: &str) {
+    says_what_failed(place, &old, why);
     let next = place.start(&web::run(&OVERLAP, "next"));
     next.says("holding ");
     load.meets("next");
@@ -163,6 +168,59 @@ fn a_new_version_killed_half_way_leaves_the_old_one_serving() {
     let failed = next.end();
     assert_eq!(failed.code(), 75, "{failed:?}");
     goes_on(&place, old, load, "died of SIGKILL");
+}
+
+#[test]
+fn a_new_version_that_says_ready_and_ends_at_once_leaves_the_old_one_serving() {
+    let place = Place::new();
+    let (old, _, load) = serving_the_asking(&place);
+    let file = place.dir().join("flee");
+    let next = place.start(&web::run(&OVERLAP, &format!("two flees {}", file.display())));
+    let child = next.prints("waiting two").rsplit(' ').next().unwrap().to_owned();
+    next.stop(); // so that it learns of both at once
+    std::fs::write(&file, "").unwrap();
+    let stat = format!("/proc/{child}/stat");
+    web::eventually("it has ended", || std::fs::read_to_string(&stat).map_or(true, |it| it.contains(") Z ")));
+    next.resume();
+    let failed = next.end();
+    assert_eq!(failed.code(), 75, "{failed:?}");
+    goes_on(&place, old, load, "ended with 3");
+}
+
+#[test]
+fn one_that_was_ready_and_gave_up_on_a_stopped_holder_is_not_made_room_for() {
+    let place = Place::new();
+    let (old, at, load) = serving_the_asking(&place);
+    let file = place.dir().join("ready");
+    let next = place.start(&web::run(&OVERLAP, &format!("two after {}", file.display())));
+    next.prints("waiting two");
+    old.stop();
+    std::fs::write(&file, "").unwrap();
+    let failed = next.end();
+    assert_eq!(failed.code(), 75, "{failed:?}");
+    assert!(failed.stderr.contains("is stopped"), "{failed:?}");
+    old.resume();
+    says_what_failed(&place, &old, "went away before it was heard");
+    assert_eq!(web::ask(at, "/").as_deref(), Ok("one"));
+    load.was_answered();
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(old.end().code(), 0);
+}
+
+#[test]
+fn one_that_is_late_is_waited_for_when_nobody_runs_any_more() {
+    let place = Place::new();
+    let (old, at) = serving(&place, "one");
+    let file = place.dir().join("ready");
+    let late = ["--ready-timeout", "2s", "--replace=overlap", "--listen", "127.0.0.1:0"];
+    let next = place.start(&web::run(&late, &format!("two after {}", file.display())));
+    next.prints("waiting two");
+    old.kill();
+    let said = next.says("pid ");
+    assert!(said.contains("was not ready within 2 s, and is waited for"), "{said}");
+    std::fs::write(&file, "").unwrap();
+    next.says("holding ");
+    assert_eq!(web::ask(at, "/").as_deref(), Ok("two"));
 }
 
 #[test]
@@ -288,6 +346,18 @@ fn a_program_that_shuts_its_socket_down_when_it_stops_closes_no_door_of_its_succ
 }
 
 #[test]
+fn a_door_that_is_shut_by_the_one_that_drains_is_opened_again() {
+    let place = Place::new();
+    let (old, at) = serving(&place, "one shuts");
+    let next = place.start(&web::run(&OVERLAP, "two"));
+    assert_eq!(old.end().code(), 0);
+    next.says("listening at ");
+    let said = next.says("listening at ");
+    assert!(said.ends_with("again: it was shut down"), "{said}");
+    assert_eq!(web::ask(at, "/").as_deref(), Ok("two"));
+}
+
+#[test]
 fn one_who_hands_nothing_over_is_replaced_exclusively_or_not_at_all() {
     let place = Place::new();
     let old = place.hold(&["run"]);
@@ -407,6 +477,26 @@ fn a_probe_that_is_answered_is_ready_and_one_that_is_not_is_not() {
 }
 
 #[test]
+fn what_is_told_by_a_clock_or_a_probe_is_not_ready_by_its_own_word() {
+    let place = Place::new();
+    let (old, _, load) = serving_the_asking(&place);
+    let nobody = format!("http://{}/", free());
+    for by in [["--ready-probe", &nobody], ["--ready-after", "1h"]] {
+        let options = [&by[..], &["--ready-timeout", "1s"], &OVERLAP].concat();
+        let failed = place.start(&web::run(&options, "two")).end();
+        assert_eq!(failed.code(), 75, "{failed:?}");
+        assert!(failed.stdout.contains("serving two"), "it has said so: {failed:?}");
+        says_what_failed(&place, &old, "was not ready within");
+    }
+    load.was_answered();
+    // Unless its word is asked for, too.
+    let options = [&["--notify", "--ready-after", "1h"], &OVERLAP[..]].concat();
+    let next = place.start(&web::run(&options, "three"));
+    next.says("holding ");
+    assert_eq!(old.end().code(), 0);
+}
+
+#[test]
 fn a_stop_meanwhile_stops_the_old_one_and_the_new_one_follows() {
     let place = Place::new();
     let (old, _) = serving(&place, "one");
@@ -441,6 +531,9 @@ fn with_others_held_too_the_sockets_come_along() {
     load.was_answered();
     for name in ["a-first", "gateway", "z-last"] {
         assert_eq!(place.finish(&["--name", name, "status"]).code(), 0, "{name}");
+        let history = place.finish(&["--name", name, "history", "--json"]).stdout;
+        let first = history.lines().next().unwrap();
+        assert!(first.contains("\"end\":\"replaced\""), "{name}: {first}");
     }
 }
 
@@ -452,11 +545,14 @@ fn in_the_background_the_new_one_is_ready_when_it_returns_or_the_old_one_goes_on
     assert_eq!(first.code(), 0, "{first:?}");
     let at: SocketAddr = port.parse().unwrap();
     web::eventually("it answers", || web::ask(at, "/").as_deref() == Ok("one"));
+    let log = place.dir().join("gateway.log");
+    web::eventually("it has said so", || std::fs::read_to_string(&log).unwrap().contains("serving one"));
     let load = Load::on(at);
     let failed =
         place.start(&web::run(&["--detach", "--replace=overlap", "--listen", &port], "two dies")).end();
     assert_eq!(failed.code(), 75, "{failed:?}");
     assert!(failed.stderr.contains("dying two"), "the end of its output: {failed:?}");
+    assert!(!failed.stderr.contains("serving one"), "and of nobody else's: {failed:?}");
     let next = place.start(&web::run(&["--detach", "--replace=overlap", "--listen", &port], "two")).end();
     assert_eq!(next.code(), 0, "{next:?}");
     load.meets("two");

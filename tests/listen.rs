@@ -11,7 +11,7 @@ mod os;
 mod web;
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
 };
 
@@ -119,6 +119,36 @@ fn what_a_crashed_one_left_listening_is_ended_before_the_next_one_binds() {
     let next = place.start(&web::run(&["--listen", &at.to_string()], "two"));
     next.prints("serving two");
     assert_eq!(web::ask(at, "/").as_deref(), Ok("two"));
+}
+
+#[test]
+fn a_path_that_is_too_long_and_an_address_that_covers_another_are_said() {
+    let place = Place::new();
+    let path = place.dir().join("x".repeat(100));
+    let ended = place.start(&web::run(&["--listen", path.to_str().unwrap()], "one")).end();
+    assert_eq!(ended.code(), 73, "{ended:?}");
+    assert!(ended.stderr.contains("bytes at the most"), "{ended:?}");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let [one, all] = ["127.0.0.1", "0.0.0.0"].map(|host| format!("{host}:{port}"));
+    let ended = place.start(&web::run(&["--listen", &one, "--listen", &all], "one")).end();
+    assert_eq!(ended.code(), 73, "{ended:?}");
+    if cfg!(target_os = "linux") {
+        assert!(ended.stderr.contains("another --listen of this command"), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_address_that_is_in_use_for_a_moment_more_is_waited_for() {
+    // By the end of a connection: nobody listens there.
+    let far = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(far.local_addr().unwrap()).unwrap();
+    let at = near.local_addr().unwrap().to_string();
+    let place = Place::new();
+    let running = place.start(&web::run(&["--listen", &at], "one"));
+    running.says("holding ");
+    drop(far.accept().unwrap()); // first, so that it is not this end that lingers
+    drop(near);
+    assert_eq!(address(&running).to_string(), at);
 }
 
 #[test]

@@ -97,8 +97,8 @@ fn wait_ready_ends_with_the_event_and_wait_gone_with_its_own_holder() {
     let late = place.finish(&["wait", "--gone", "--timeout", "100ms"]);
     assert_eq!((late.code(), late.stderr.lines().count()), (75, 1));
 
-    let gone = Running::start(place.gateway(&["wait", "--gone"]).env("GATEWAY_LOG", "debug"));
-    gone.says("to be gone"); // it knows whose end it waits for
+    let gone = Running::start(place.gateway(["wait", "--gone"]).env("GATEWAY_LOG", "debug"));
+    gone.says("20"); // a line of the log, with its date: it knows whose end it waits for
     let next = place.start(&["run", "--wait"]);
     next.says("waiting");
     holder.kill();

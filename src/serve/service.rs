@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
 use crate::{
     answer::Ticket,
     held::Held,
-    platform::{self, Guest, Listener, Peer},
+    platform::{self, Awaited, Guest, Listener, Peer},
     visit::{Need, Visit},
 };
 
@@ -96,6 +96,10 @@ fn converse(
     tickets: &mut Ticket,
     now: Instant,
 ) -> io::Result<()> {
+    if visit.gets_ready() {
+        let left = platform::wait_for_any(&[Awaited::Leaving(guest)], Some(now));
+        visit.has_left(left.is_ok_and(|left| left == [true]));
+    }
     let guest = guest.check()?;
     let mut piece = [0; 8192];
     if visit.is_unfinished() {

@@ -158,7 +158,7 @@ impl Running {
 
     /// Waits for a line on stderr that begins so.
     pub(crate) fn says(&self, start: &str) -> String {
-        self.stderr.wait_for(start)
+        self.stderr.wait_for(start, &self.stdout)
     }
 
     /// The line on stderr that begins so, if it comes within this time.
@@ -168,7 +168,7 @@ impl Running {
 
     /// Waits for a line on stdout that begins so; others are skipped.
     pub(crate) fn prints(&self, start: &str) -> String {
-        self.stdout.wait_for(start)
+        self.stdout.wait_for(start, &self.stderr)
     }
 
     /// Tells whether such a line comes on stdout before it ends; others are skipped.
@@ -271,13 +271,17 @@ impl Lines {
         Self { lines }
     }
 
-    fn wait_for(&self, start: &str) -> String {
+    /// What came on the other stream until then is told, too, when it does not come.
+    fn wait_for(&self, start: &str, other: &Self) -> String {
         let mut before = String::new();
         loop {
             match self.lines.recv_timeout(WATCHDOG) {
                 Ok(line) if line.starts_with(start) => return line.trim_end().to_owned(),
                 Ok(line) => before.push_str(&line),
-                Err(why) => panic!("no line `{start}…` ({why}), only: {before}"),
+                Err(why) => {
+                    let beside: String = other.lines.try_iter().collect();
+                    panic!("no line `{start}…` ({why}), only: {before}; beside it: {beside}");
+                }
             }
         }
     }

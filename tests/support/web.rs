@@ -27,7 +27,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 const DOES: &str = "web:";
 
 /// The command line of a server of this version, which does this beside: `never` gets ready, `shuts` its socket down when it
-/// stops, `dies` when it is to be ready, is ready `after` this file is there.
+/// stops, `dies` when it is to be ready, is ready `after` this file is there, or says so then and `flees`.
 pub(crate) fn program(does: &str) -> Vec<String> {
     let own = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
     let does = format!("{DOES}{does}");
@@ -72,11 +72,16 @@ pub(crate) fn play() {
         until_asked_to_stop();
         end(0);
     }
-    if let Some(path) = does.strip_prefix("after ") {
+    let (after, flees) = (does.strip_prefix("after "), does.strip_prefix("flees "));
+    if let Some(path) = after.or(flees) {
         say(&format!("waiting {version} as {}", std::process::id()));
         while !Path::new(path).exists() {
             thread::sleep(Duration::from_millis(5));
         }
+    }
+    if flees.is_some() {
+        tell("READY=1");
+        end(3);
     }
     let servers: Vec<JoinHandle<()>> = sockets
         .into_iter()

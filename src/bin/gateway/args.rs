@@ -72,10 +72,11 @@ pub(crate) struct Run {
     #[arg(long, value_name = "[NAME=]ADDR", requires = "program", value_parser = addresses::listen)]
     #[arg(help = addresses::HELP)]
     pub(crate) listen: Vec<Listen>,
-    /// With --replace=overlap: PROGRAM is ready when it has run for so long
+    /// With --replace=overlap: PROGRAM is ready when it has run for so long; its READY=1 counts only with --notify then
     #[arg(long, value_name = "DUR", requires = "replace", value_parser = duration)]
     pub(crate) ready_after: Option<Duration>,
-    /// With --replace=overlap: PROGRAM is ready when a GET of this `http://` address is answered with 2xx or 3xx
+    /// With --replace=overlap: PROGRAM is ready when a GET of this `http://` address is answered with 2xx or 3xx; its
+    /// READY=1 counts only with --notify then
     #[arg(long, value_name = "URL", requires = "replace", value_parser = probe::address)]
     pub(crate) ready_probe: Option<probe::Address>,
     /// With --replace=overlap: PROGRAM is ended if it is not ready by then, and the one that runs goes on [default: 30s]

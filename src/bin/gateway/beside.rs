@@ -146,6 +146,8 @@ pub(crate) struct Beside {
     probes: Option<Address>,
     probe: Option<Probe>,
     completing: Option<Completing>,
+    /// Nobody served any more when that was last asked.
+    left_alone: bool,
 }
 
 /// What has come of it.
@@ -181,6 +183,7 @@ impl Beside {
             probes: args.ready_probe.clone(),
             probe: None,
             completing: None,
+            left_alone: false,
         }
     }
 
@@ -211,14 +214,25 @@ impl Beside {
         if self.is_alone() {
             return;
         }
-        let who: Vec<String> = self
-            .takeovers
-            .iter()
-            .filter_map(|(_, takeover)| takeover.pid())
-            .map(|pid| format!("pid {pid}"))
-            .collect();
+        let mut pids: Vec<u32> = self.takeovers.iter().filter_map(|(_, takeover)| takeover.pid()).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        let who: Vec<String> = pids.iter().map(|pid| format!("pid {pid}")).collect();
         let who = if who.is_empty() { "the one that runs".to_owned() } else { who.join(", ") };
         complain(&format!("getting ready beside {who}"));
+    }
+
+    /// Whether nobody serves any more whose place it would take: nobody goes on if it does not get ready.
+    pub(crate) fn is_left_alone(&mut self) -> bool {
+        if !self.takeovers.is_empty() {
+            self.left_alone = self.takeovers.iter_mut().all(|(_, takeover)| takeover.holder_has_gone());
+        }
+        self.left_alone
+    }
+
+    /// It may take as long as it likes.
+    pub(crate) fn take_your_time(&mut self) {
+        self.by = None;
     }
 
     /// How long it has to be ready.
@@ -270,6 +284,7 @@ impl Beside {
     /// Tells the one that runs why it is not replaced.
     pub(crate) fn withdraw(&mut self, why: &str) {
         (self.by, self.ready_at, self.probe) = (None, None, None);
+        self.is_left_alone();
         withdraw(std::mem::take(&mut self.takeovers), why);
     }
 }

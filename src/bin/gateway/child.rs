@@ -113,9 +113,10 @@ pub(crate) async fn run(
     if let (Some(sockets), None) = (&sockets, &beside) {
         sockets.offer(holders); // whoever takes over soon need not wait for it
     }
-    let locks = match &beside {
+    let locks = match &mut beside {
         None => predecessor::gone(holders, signals, args).await,
         Some(beside) => beside.child_locks().map_err(|error| {
+            beside.withdraw(&error.to_string());
             say_error(&error.to_string());
             exit::of(&error)
         }),
@@ -232,6 +233,9 @@ impl Supervisor<'_> {
                 self.act_upon(heard);
             }
             self.get_on_beside();
+            if matches!((&event, self.phase), (Event::Told, Phase::Running)) {
+                self.sockets.open_if_shut();
+            }
             self.phase = match (event, self.phase) {
                 (Event::Beside(step), phase) => self.stepped(step, phase),
                 (Event::PassOn, phase) => {
@@ -276,7 +280,13 @@ impl Supervisor<'_> {
                 | (Event::GraceOver, phase @ Phase::Running) => phase,
                 // It asked for more time a moment before.
                 (Event::GraceOver, phase @ Phase::Stopping { by, .. }) if Instant::now() < by => phase,
-                (Event::Asked(stop), phase) => self.passed_on(stop, phase),
+                (Event::Asked(stop), phase) => {
+                    // It was asked for both while this looked from the one to the other.
+                    if stop.successor_is_ready() && !self.holders.were_passed_on() {
+                        self.pass_on();
+                    }
+                    self.passed_on(stop, phase)
+                }
                 (Event::Deposed, phase @ Phase::Clearing { .. }) => phase,
                 (Event::Deposed, _) => {
                     say_error("another process holds the instance now: stopping");
@@ -338,9 +348,10 @@ impl Supervisor<'_> {
             () = holders.successor_is_ready(), if !passed_on => Event::PassOn,
             stop = wish, if !deposed => Event::Asked(stop),
             () = holders.deposed(), if !deposed => Event::Deposed,
-            step = beside => Event::Beside(step),
             failed = holders.takeover_failed(self.failed_us) => Event::TakeoverFailed(failed),
+            // What has ended is not ready, though its time has come.
             () = self.ends.next() => Event::ChildEnded,
+            step = beside => Event::Beside(step),
             () = sleep_until(by.unwrap_or_else(Instant::now).into()), if by.is_some() => Event::GraceOver,
             Some(message) = message => Event::Message(message),
             // Last: whoever says much keeps nothing else waiting.
@@ -515,8 +526,9 @@ impl Supervisor<'_> {
 
     /// The exit code that says how it ended.
     async fn code(&self, status: ExitStatus, phase: Phase, signals: &mut Signals) -> u8 {
-        if matches!(phase, Phase::Running) && !self.told.was_ready() {
-            complain(&format!("pid {} ended before it was ready (READY=1)", self.family.child()));
+        if matches!(phase, Phase::Running) && !self.told.was_ready() && self.has_taken {
+            let by = if self.args.is_ready_by_itself() { "" } else { " (READY=1)" };
+            complain(&format!("pid {} ended before it was ready{by}", self.family.child()));
         }
         match (phase, platform::signal_of(status)) {
             (Phase::Stopping { deposed: true, .. } | Phase::Killed { deposed: true }, _) => exit::DEPOSED,

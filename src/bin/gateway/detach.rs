@@ -34,6 +34,8 @@ pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
     let began = Instant::now();
     let failed = |source| Error::Io { doing: "start the background process for", path: dir.into(), source };
+    // In an overlap the one that runs writes there, too, and what stands there stays.
+    let before = if args.overlaps() { length_of_log(instance) } else { 0 };
     let again = detached::same_command().map_err(failed)?;
     let Started { mut child, news, warning } =
         detached::start(again, background::VARIABLE).map_err(failed)?;
@@ -61,7 +63,7 @@ pub(crate) fn start(instance: &Instance, args: &Run) -> Result<u8, Error> {
     }
     let status = child.wait().map_err(failed)?;
     drop(waiting);
-    ended(instance, &child, status, has_log)
+    ended(instance, &child, status, has_log.then_some(before))
 }
 
 fn started(
@@ -82,8 +84,15 @@ fn started(
     Ok(format!("started `{}` in the background: pid {pid}, {ready} after {took}{output}", instance.name()))
 }
 
-/// It ended before it was ready. What `gateway` had to say of that was said already; PROGRAM's words are in the log.
-fn ended(instance: &Instance, child: &Child, status: ExitStatus, has_log: bool) -> Result<u8, Error> {
+fn length_of_log(instance: &Instance) -> usize {
+    let length =
+        instance.log_path().ok().and_then(|path| std::fs::metadata(path).ok()).map_or(0, |it| it.len());
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+/// It ended before it was ready. What `gateway` had to say of that was said already; PROGRAM's words are in the log, behind so
+/// many bytes.
+fn ended(instance: &Instance, child: &Child, status: ExitStatus, log: Option<usize>) -> Result<u8, Error> {
     let code = match platform::signal_of(status) {
         Some(signal) => {
             let (pid, signal_name) = (child.id(), platform::signal_name(signal));
@@ -92,7 +101,11 @@ fn ended(instance: &Instance, child: &Child, status: ExitStatus, has_log: bool) 
         }
         None => exit::passed_on(child.id(), status),
     };
-    let last = if has_log { last_lines(&instance.end_of_log_blocking(END_OF_LOG)) } else { Vec::new() };
+    let last = log.map_or_else(Vec::new, |before| {
+        let end = instance.end_of_log_blocking(END_OF_LOG);
+        let since = length_of_log(instance).saturating_sub(before);
+        last_lines(&end[end.len().saturating_sub(since)..])
+    });
     if !last.is_empty() {
         let path = text::shown_path(&instance.log_path()?);
         say_error(&format!("it ended before it was ready; the last of its output in {path}:"));

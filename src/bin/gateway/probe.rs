@@ -45,6 +45,16 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
     if host.is_empty() || host.contains('@') || rest.chars().any(|c| c.is_control() || c == ' ') {
         return Err(wrong());
     }
+    // Behind the last colon, unless that is one of an address in brackets.
+    let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let is_one = |(name, port): (&str, &str)| {
+        !name.is_empty()
+            && (!name.contains(':') || name.ends_with(']'))
+            && matches!(port.parse::<u16>(), Ok(1..))
+    };
+    if !port.is_none_or(is_one) {
+        return Err(wrong());
+    }
     let path = if path.is_empty() { "/" } else { path };
     Ok(Address { host: host.to_owned(), path: path.to_owned() })
 }
@@ -157,6 +167,12 @@ mod tests {
             "http://a b",
             "http://a/\r\nX: y",
             "http://u@h/",
+            "http://127.0.0.1:99999/",
+            "http://127.0.0.1:0/",
+            "http://a:/",
+            "http://:80/",
+            "http://::1/",
+            "http://::1:80/",
         ] {
             assert!(address(wrong).is_err(), "{wrong}");
         }

@@ -155,7 +155,7 @@ fn refused(incumbent: &Incumbent, which: &Which, took_over: bool) -> Result<u8, 
 /// Holds the instance until the work is over.
 fn hold(instance: &Instance, claimed: Claimed, args: &Run) -> Result<u8, Error> {
     let dir = instance.dir()?;
-    let (holders, sockets, beside) = match claimed {
+    let (holders, sockets, mut beside) = match claimed {
         Claimed::Held(holders, sockets) => (holders, sockets, None),
         Claimed::Beside(beside, sockets) => (Holders::default(), Some(sockets), Some(beside)),
     };
@@ -170,7 +170,12 @@ fn hold(instance: &Instance, claimed: Claimed, args: &Run) -> Result<u8, Error> 
         let mut signals = Signals::take().map_err(failed)?;
         set_up(&holders, args);
         let manager = Manager::from_env();
-        let notify = if args.program.is_empty() { None } else { Notify::for_child(instance, args)? };
+        let notify = if args.program.is_empty() { Ok(None) } else { Notify::for_child(instance, args) };
+        let notify = notify.inspect_err(|error| {
+            if let Some(beside) = &mut beside {
+                beside.withdraw(&error.to_string());
+            }
+        })?;
         let printer = if args.program.is_empty() { Some(Printer::start().map_err(failed)?) } else { None };
         // And whoever has read it may send.
         let takes_messages = args.program.is_empty() || args.messages.is_some();

@@ -7,10 +7,14 @@
 //! | no | yes | closed here; the one that is replaced has it until it ends |
 //!
 //! `gateway` keeps a copy of each for as long as it holds, to offer it to its own successor. A program that shuts a socket
-//! down does that to all copies: it is opened again when that program is gone. Proven by `tests/listen.rs` and
+//! down does that to all copies: it is opened again when that program is gone, and in an overlap within a second. Proven by `tests/listen.rs` and
 //! `tests/handover.rs`.
 
-use std::io::{self, ErrorKind};
+use std::{
+    io::{self, ErrorKind},
+    thread,
+    time::{Duration, Instant},
+};
 
 use incumbent::{Listening, Socket, platform_for_gateway as platform, text};
 
@@ -22,10 +26,17 @@ use crate::{
     words::{hint_lines, say_error},
 };
 
+/// A process that was killed lets go of its locks before its sockets are closed: so long that may take on a busy machine.
+const CLOSING: Duration = Duration::from_secs(1);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// What PROGRAM is given, in the order in which it was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     all: Vec<(Listen, Socket)>,
+    /// Another PROGRAM has them, and drains, or did.
+    is_shared: bool,
 }
 
 /// Why one cannot be listened at.
@@ -49,7 +60,7 @@ impl Sockets {
             complain(&format!("listening at {}{}", real_address(listen, &socket), called(listen)));
             all.push((listen.clone(), socket));
         }
-        Ok(Self { all })
+        Ok(Self { all, is_shared: false })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -68,6 +79,22 @@ impl Sockets {
             if let Err(error) = platform::listen_again(socket) {
                 let why = text::system_words(&error);
                 complain(&format!("warning: cannot listen at {} again: {why}", listen.address()));
+            }
+        }
+    }
+
+    /// Another PROGRAM has the same, and drains.
+    pub(crate) fn are_shared(&mut self) {
+        self.is_shared = true;
+    }
+
+    /// Opens again what one that drains has shut down under PROGRAM. What is in the file system stays shut (unix(7)).
+    pub(crate) fn open_if_shut(&self) {
+        for (listen, socket) in self.all.iter().filter(|_| self.is_shared) {
+            let is_shut =
+                matches!(listen.at, At::Network(_)) && platform::listening_address(socket).is_none();
+            if is_shut && platform::listen_again(socket).is_ok() {
+                complain(&format!("listening at {} again: it was shut down", real_address(listen, socket)));
             }
         }
     }
@@ -102,12 +129,26 @@ fn is_at(it: &Listening, wanted: &Listen) -> bool {
         }
 }
 
+/// Binds it. One that is in use, and by nobody who can be seen, is that of a process which is about to be gone, or of a
+/// connection.
 fn bind(listen: &Listen) -> Result<Socket, CannotListen> {
-    let bound = match &listen.at {
-        At::Network(address) => platform::listen_at(*address),
-        At::Path(path) => platform::listen_at_path(path),
-    };
-    bound.map_err(|error| CannotListen::of(listen, &error))
+    let until = Instant::now() + CLOSING;
+    loop {
+        let bound = match &listen.at {
+            At::Network(address) => platform::listen_at(*address),
+            At::Path(path) => platform::listen_at_path(path),
+        };
+        let is_seen = || match &listen.at {
+            At::Network(address) => !platform::who_listens(*address).is_empty(),
+            At::Path(_) => false,
+        };
+        match bound {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until && !is_seen() => {
+                thread::sleep(PAUSE);
+            }
+            bound => return bound.map_err(|error| CannotListen::of(listen, &error)),
+        }
+    }
 }
 
 /// Where it listens, with the port that the kernel has chosen.
@@ -128,9 +169,13 @@ impl CannotListen {
         let shown = text::shown(&listen.address());
         let (why, hint) = match (error.kind(), &listen.at) {
             (ErrorKind::AddrInUse, At::Network(address)) => {
-                let who = platform::who_listens(*address);
+                let mut who = platform::who_listens(*address);
+                // This one has what was handed to it, and what it was told to listen at before.
+                let all = who.len();
+                who.retain(|process| process.pid != std::process::id());
                 let why = match who.len() {
-                    0 => "another process listens there".to_owned(),
+                    0 if all > 0 => "another --listen of this command covers it".to_owned(),
+                    0 => "it is in use, and by whom cannot be seen".to_owned(),
                     1 => format!("{} listens there", text::processes(&who)),
                     _ => format!("{} listen there", text::processes(&who)),
                 };

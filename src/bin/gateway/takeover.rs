@@ -30,18 +30,18 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(250);
 /// Takes the instance over, within the claim timeout of the instance for whatever is in the way.
 pub(crate) fn take_over(instance: &Instance, args: &Run) -> Result<Claim, Error> {
     let options = options(instance, args);
-    shown(instance.name(), |show| instance.takeover_blocking(&options, show))
+    shown(instance.name(), args.wait.is_none(), |show| instance.takeover_blocking(&options, show))
 }
 
 /// Begins to take it over.
 pub(crate) fn begin(instance: &Instance, args: &Run) -> Result<Begun, Error> {
     let options = options(instance, args).overlap(args.overlaps());
-    shown(instance.name(), |show| instance.begin_takeover_blocking(&options, show))
+    shown(instance.name(), args.wait.is_none(), |show| instance.begin_takeover_blocking(&options, show))
 }
 
 /// Takes over what it has begun with.
 pub(crate) fn complete(takeover: Takeover, of: &Which) -> Result<Claim, Error> {
-    shown(&of.name, |show| takeover.complete_blocking(show))
+    shown(&of.name, true, |show| takeover.complete_blocking(show))
 }
 
 fn options(instance: &Instance, args: &Run) -> TakeoverOptions {
@@ -59,8 +59,8 @@ fn options(instance: &Instance, args: &Run) -> TakeoverOptions {
     options
 }
 
-/// Shows how it goes.
-fn shown<T>(name: &str, take_over: impl FnOnce(&mut dyn FnMut(&TakeoverStep)) -> T) -> T {
+/// Shows how it goes. `says`: who is in the way is said when that lasts; with `--wait` the one that waits says it.
+fn shown<T>(name: &str, says: bool, take_over: impl FnOnce(&mut dyn FnMut(&TakeoverStep)) -> T) -> T {
     let spinner = Spinner::waiting_for(format!("whoever holds `{name}`"));
     let mut shown = Shown::new(&spinner);
     let mut who = String::new();
@@ -70,7 +70,7 @@ fn shown<T>(name: &str, take_over: impl FnOnce(&mut dyn FnMut(&TakeoverStep)) ->
             let grace = text::duration(rounded(*grace));
             complain(&format!("asked {} to make room: it has {grace}", queue::process_words(*pid)));
         }
-        TakeoverStep::InTheWay(who) => complain(&format!("waiting: {who}")),
+        TakeoverStep::InTheWay(who) if says => complain(&format!("waiting: {who}")),
         TakeoverStep::Slowed(fight) => complain(&format!(
             "{}; it is left alone for {}",
             fight.sentence(),

@@ -2,7 +2,7 @@
 //!
 //! | it says | then |
 //! | --- | --- |
-//! | `READY=1` | ready (with `--notify`; else it is since it was started); a reload is over |
+//! | `READY=1` | ready (with `--notify` or an overlap; else it is since it was started); a reload is over. With `--ready-after` or `--ready-probe`, and without `--notify`, these tell |
 //! | `STATUS=…` | the note |
 //! | `RELOADING=1` | the note is `reloading`, unless it gives another, until it is ready again |
 //! | `STOPPING=1` | draining; from now on it is watched by its grace |
@@ -43,8 +43,7 @@ pub(crate) struct Told<'a> {
     next_look: Instant,
     pid: u32,
     grace: Duration,
-    /// `--notify`: it is ready only when it says so.
-    waits: bool,
+    ready_by: ReadyBy,
     /// The place is not taken yet: nobody is told.
     is_beside: bool,
     /// `--watchdog`, or what the child said since.
@@ -56,6 +55,27 @@ pub(crate) struct Told<'a> {
     note: String,
     /// That `MAINPID=` is ignored was said.
     has_warned: bool,
+}
+
+/// What makes it ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReadyBy {
+    /// That it was started.
+    Start,
+    /// Its own word: `--notify`, or an overlap.
+    Word,
+    /// A clock or a probe, and not its own word.
+    Other,
+}
+
+impl ReadyBy {
+    fn what(args: &Run) -> Self {
+        match args.waits_for_ready() {
+            true if args.is_ready_by_itself() && !args.notify => Self::Other,
+            true => Self::Word,
+            false => Self::Start,
+        }
+    }
 }
 
 /// How far it has come.
@@ -93,7 +113,7 @@ impl<'a> Told<'a> {
             pid: 0,
             grace: args.grace(),
             interval: args.watchdog,
-            waits: args.waits_for_ready(),
+            ready_by: ReadyBy::what(args),
             is_beside: false,
             watchdog: None,
             come: Come::default(),
@@ -119,7 +139,7 @@ impl<'a> Told<'a> {
     /// It was started.
     pub(crate) fn started(&mut self, pid: u32) {
         self.pid = pid;
-        if !self.waits {
+        if self.ready_by == ReadyBy::Start {
             self.ready();
             self.show_ready();
         }
@@ -128,7 +148,6 @@ impl<'a> Told<'a> {
     /// It gets ready beside the one that runs.
     pub(crate) fn gets_ready_beside(&mut self) {
         self.is_beside = true;
-        self.waits = true;
     }
 
     /// It is ready, though it has not said so.
@@ -232,7 +251,7 @@ impl<'a> Told<'a> {
 
     fn take(&mut self, said: Said, now: Instant, heard: &mut Heard) {
         match said.phase {
-            Some(Phase::Ready) => self.ready(),
+            Some(Phase::Ready) if self.come.is_ready || self.ready_by != ReadyBy::Other => self.ready(),
             Some(Phase::Reloading) => {
                 self.come.is_reloading = true;
                 "reloading".clone_into(&mut self.note);
@@ -241,7 +260,7 @@ impl<'a> Told<'a> {
                 self.come.is_stopping = true;
                 self.watch_for(self.grace, now);
             }
-            Some(Phase::Stopping) | None => {}
+            Some(Phase::Ready | Phase::Stopping) | None => {}
         }
         if let Some(status) = said.status {
             self.note.clone_from(&status);

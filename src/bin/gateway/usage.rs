@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::{
+    CommandFactory as _,
+    error::{ContextKind, ErrorKind},
+};
 use incumbent::text;
 
-use crate::{exit, output, words};
+use crate::{args::Cli, exit, output, words};
 
 /// Prints what clap has to say, and what helps; the exit code.
 pub(crate) fn explain(mut error: clap::Error) -> u8 {
@@ -51,22 +54,36 @@ fn empty_variable(error: &clap::Error) -> Option<&'static str> {
     })
 }
 
-/// `run sleep 5` as it was meant: `run -- sleep 5`.
+/// `run sleep 5` as it was meant: `run -- sleep 5`; and `--replace overlap`: `--replace=overlap`.
 fn meant_as_program(args: impl Iterator<Item = OsString>) -> Option<String> {
     let args: Vec<OsString> = args.collect();
     let run = args.iter().position(|arg| arg == "run")?;
-    let takes_value = |arg: &OsString| {
-        ["--name", "--dir", "--grace", "--if-running", "--max-starts"].iter().any(|it| arg == it)
-    };
+    let quoted = |args: &[OsString]| args.iter().map(|arg| text::quoted(arg)).collect::<Vec<_>>().join(" ");
+    let options = options_with_values();
     let mut at = run + 1;
     while args.get(at)?.to_string_lossy().starts_with('-') {
         if args[at] == "--" {
             return None;
         }
-        at += if takes_value(&args[at]) { 2 } else { 1 };
+        let next = args.get(at + 1).and_then(|next| next.to_str());
+        if let ("--replace", Some(how @ ("overlap" | "exclusive"))) = (&*args[at].to_string_lossy(), next) {
+            let (before, after) = (quoted(&args[..at]), quoted(&args[at + 2..]));
+            return Some(format!("{} {before} --replace={how} {after}", words::this_program()));
+        }
+        at += if options.iter().any(|option| args[at] == **option) { 2 } else { 1 };
     }
-    let quoted = |args: &[OsString]| args.iter().map(|arg| text::quoted(arg)).collect::<Vec<_>>().join(" ");
     Some(format!("{} {} -- {}", words::this_program(), quoted(&args[..at]), quoted(&args[at..])))
+}
+
+/// The options of `run` whose value is the next word.
+fn options_with_values() -> Vec<String> {
+    let mut cli = Cli::command();
+    cli.build();
+    let of_run = cli.find_subcommand("run").into_iter().flat_map(clap::Command::get_opts);
+    of_run
+        .filter(|option| option.get_action().takes_values() && !option.is_require_equals_set())
+        .filter_map(|option| Some(format!("--{}", option.get_long()?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -83,6 +100,14 @@ mod tests {
         assert_eq!(
             meant("--name a run --grace 2s --force sleep -x").as_deref(),
             Some("--name a run --grace 2s --force -- sleep -x")
+        );
+        assert_eq!(
+            meant("run --listen 127.0.0.1:80 --ready-after 1s server").as_deref(),
+            Some("run --listen 127.0.0.1:80 --ready-after 1s -- server")
+        );
+        assert_eq!(
+            meant("run --notify --replace overlap --also b -- server").as_deref(),
+            Some("run --notify --replace=overlap --also b -- server")
         );
         assert_eq!(meant("run --replace"), None);
         assert_eq!(meant("run --replace -- sleep"), None);

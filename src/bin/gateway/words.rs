@@ -82,7 +82,7 @@ pub(crate) fn hands_nothing_over(error: &Error) -> bool {
 
 /// Prints that the holder does not let another get ready beside it, in its own words, and what works.
 pub(crate) fn does_not_overlap(error: &Error, which: &Which) {
-    say_error(&error.to_string());
+    say_error(&format!("`{}` is not replaced: {error}", which.name));
     hint_lines(&[format!("`{}` stops it first", run_again(which, "--replace"))]);
 }
 

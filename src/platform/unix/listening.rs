@@ -27,11 +27,13 @@ use nix::{
 use super::{
     files::{self, Kind},
     passing::{Socket, listens},
-    socket::make_socket,
+    socket::{LONGEST_PATH, make_socket},
 };
 
 /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// Behind the name of a socket while it is bound, and as it knows itself from then on.
+const BESIDE: &str = "~";
 /// The first number that the child gets.
 const FIRST: RawFd = 3;
 
@@ -81,6 +83,11 @@ fn keep_port(chosen: Socket, address: SocketAddr) -> io::Result<Socket> {
 /// # Errors
 /// `AddrInUse`: somebody listens there, or may; `AlreadyExists`: what is there is no socket. Else as `bind(2)`.
 pub fn listen_at_path(path: &Path) -> io::Result<Socket> {
+    let (len, most) = (path.as_os_str().len(), LONGEST_PATH - BESIDE.len());
+    if len > most {
+        let why = format!("a socket's path has {most} bytes at the most, and this one {len}");
+        return Err(io::Error::new(ErrorKind::InvalidInput, why));
+    }
     match files::at(path)? {
         None => {}
         Some(facts) if facts.kind != Kind::Socket => return Err(ErrorKind::AlreadyExists.into()),
@@ -88,7 +95,7 @@ pub fn listen_at_path(path: &Path) -> io::Result<Socket> {
         Some(_) => {}
     }
     let mut beside = path.as_os_str().to_owned();
-    beside.push("~");
+    beside.push(BESIDE);
     let beside = Path::new(&beside);
     if files::at(beside)?.is_some_and(|facts| facts.kind == Kind::Socket) && refuses(beside) {
         std::fs::remove_file(beside)?; // left over by one that was killed in this very function
@@ -140,7 +147,7 @@ pub fn listens_at_path(socket: &Socket, path: &Path) -> bool {
         socket.try_clone().ok().filter(listens).and_then(|copy| UnixListener::from(copy).local_addr().ok());
     // It was bound beside, and that is the name which it knows.
     let mut beside = path.as_os_str().to_owned();
-    beside.push("~");
+    beside.push(BESIDE);
     let is_it = own.and_then(|own| own.as_pathname().map(|own| own == path || own.as_os_str() == beside));
     is_it.unwrap_or(false) && matches!(files::at(path), Ok(Some(facts)) if facts.kind == Kind::Socket)
 }

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | it is ready | the place is taken; from then on all is as if it had been from the start |
 //! | it ends, is asked to stop by a signal, or has not been ready in time | the one that runs is told why, and goes on |
+//! | it has not been ready in time, and the one that ran has ended | it is waited for |
 //! | the place is not to be had | PROGRAM is asked to stop |
 //!
 //! Proven by `tests/handover.rs`.
@@ -19,7 +20,6 @@ use crate::{
     output::complain,
     queue, run,
     sockets::Sockets,
-    times::rounded,
     words::{self, say_error},
 };
 
@@ -28,8 +28,10 @@ impl Supervisor<'_> {
     pub(super) fn get_on_beside(&mut self) {
         let Some(beside) = self.beside.as_mut().filter(|beside| !beside.is_alone()) else { return };
         match self.phase {
-            Phase::Running if self.told.was_ready() => beside.complete(),
+            // What has ended is ready for nothing, whatever it said before.
+            Phase::Running if self.told.was_ready() && self.family.end().is_none() => beside.complete(),
             Phase::Running => {}
+            _ if self.is_hung => beside.withdraw("its PROGRAM is hung"),
             _ => beside.withdraw("it was asked to stop"),
         }
     }
@@ -47,8 +49,17 @@ impl Supervisor<'_> {
                 }
                 phase
             }
+            Step::Overdue if beside.is_left_alone() => {
+                let within = text::duration(beside.timeout());
+                beside.take_your_time();
+                complain(&format!(
+                    "pid {} was not ready within {within}, and is waited for: nobody else runs any more",
+                    self.family.child()
+                ));
+                phase
+            }
             Step::Overdue => {
-                let within = text::duration(rounded(beside.timeout()));
+                let within = text::duration(beside.timeout());
                 beside.withdraw(&format!("its PROGRAM was not ready within {within}"));
                 self.beside = None;
                 say_error(&format!(
@@ -73,6 +84,7 @@ impl Supervisor<'_> {
     /// It holds now: what is said of it, and to whom.
     fn take(&mut self, taken: Vec<Holder>) {
         self.has_taken = true;
+        self.sockets.are_shared();
         self.holders.fill(taken);
         run::set_up(self.holders, self.args);
         self.sockets.offer(self.holders);
@@ -123,8 +135,9 @@ impl Supervisor<'_> {
             (None, Some(code)) => format!("ended with {code}"),
             (None, None) => "ended".to_owned(),
         };
+        let then = if beside.is_left_alone() { "nobody runs any more" } else { "the one that runs goes on" };
         beside.withdraw(&format!("its PROGRAM {how} before it was ready"));
-        complain(&format!("pid {} {how}: the one that runs goes on", self.family.child()));
+        complain(&format!("pid {} {how} before it was ready: {then}", self.family.child()));
     }
 }
 
