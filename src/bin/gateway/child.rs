@@ -15,7 +15,6 @@
 //! `tests/job_control.rs` and `tests/notify.rs`.
 
 use std::{
-    io,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -40,7 +39,9 @@ use crate::{
     words::say_error,
 };
 
+mod clearing;
 mod place;
+mod stopping;
 
 /// What PROGRAM is to listen at, and whether it gets ready first.
 #[derive(Default)]
@@ -385,143 +386,6 @@ impl Supervisor<'_> {
             }
             _ => {}
         }
-    }
-
-    fn passed_on(&mut self, stop: Stop, phase: Phase) -> Phase {
-        let mut grace = stop.grace();
-        if self.asked.is_none() {
-            self.family.spare(stop.pid());
-            if !matches!(phase, Phase::Clearing { .. }) {
-                let asked = self.family.signal(self.args.stop_signal);
-                self.told.stopping(Some(grace));
-                grace = self.say_stopping(asked, self.args.stop_signal, grace);
-            }
-        }
-        let by = Instant::now() + grace;
-        self.asked = Some(stop);
-        match phase {
-            Phase::Running => Phase::Stopping { by, grace, deposed: false },
-            Phase::Stopping { by: before, deposed, .. } if by < before => {
-                Phase::Stopping { by, grace, deposed }
-            }
-            Phase::Clearing { code, by: before, killed: false } if by < before => {
-                Phase::Clearing { code, by, killed: false }
-            }
-            Phase::Stopping { .. } | Phase::Killed { .. } | Phase::Clearing { .. } => phase,
-        }
-    }
-
-    fn caught(&mut self, caught: Caught, phase: Phase) -> Phase {
-        match meaning(caught.number) {
-            Meaning::Tell => {
-                let _ = self.family.tell(caught.number);
-                phase
-            }
-            Meaning::Suspend => {
-                self.family.suspend(caught.number);
-                platform::stop_oneself();
-                self.family.suspend(platform::CONTINUE);
-                phase
-            }
-            Meaning::Stop => self.stop(caught, phase),
-        }
-    }
-
-    /// Passes a signal on that asks to stop, unless the terminal has sent it to the child too.
-    fn stop(&mut self, caught: Caught, phase: Phase) -> Phase {
-        self.was_signalled = true;
-        self.holders.draining();
-        self.interrupts += u32::from(caught.from_terminal);
-        if self.interrupts > 1 {
-            return match phase {
-                Phase::Clearing { code, .. } => {
-                    self.family.kill();
-                    Phase::Clearing { code, by: Instant::now() + KILL_WAIT, killed: true }
-                }
-                Phase::Killed { .. } => phase,
-                Phase::Running | Phase::Stopping { .. } => self.kill("was interrupted twice", false),
-            };
-        }
-        if matches!(phase, Phase::Killed { .. } | Phase::Clearing { .. }) {
-            return phase;
-        }
-        let number = caught.passed_on().unwrap_or(self.args.stop_signal);
-        let asked = if caught.has_reached(self.family.child()) { Ok(()) } else { self.family.signal(number) };
-        // The system may end all of it sooner.
-        let grace = self.args.grace().min(caught.time.unwrap_or(Duration::MAX));
-        let by = Instant::now() + grace;
-        match phase {
-            Phase::Running => {
-                self.told.stopping(None);
-                let grace = self.say_stopping(asked, number, grace);
-                Phase::Stopping { by: Instant::now() + grace, grace, deposed: false }
-            }
-            Phase::Stopping { by: before, deposed, .. } if caught.time.is_some() && by < before => {
-                Phase::Stopping { by, grace, deposed }
-            }
-            phase => phase,
-        }
-    }
-
-    /// The time that it has after it was asked to stop: the grace. What cannot be asked is ended at once, and so that it
-    /// counts as stopped.
-    fn given(&self, asked: io::Result<()>, grace: Duration) -> Duration {
-        let Err(error) = asked else { return grace };
-        let (pid, why) = (self.family.child(), text::system_words(&error));
-        complain(&format!("warning: pid {pid} is ended without being asked to stop: {why}"));
-        self.family.kill();
-        KILL_WAIT
-    }
-
-    fn kill(&mut self, why: &str, deposed: bool) -> Phase {
-        self.family.kill();
-        complain(&format!("pid {} {why}: it was killed", self.family.child()));
-        Phase::Killed { deposed }
-    }
-
-    /// After the child's end: ends what it left behind; none: nothing is left.
-    fn clear(&mut self, code: u8, phase: Phase) -> Option<Phase> {
-        let left = self.family.left();
-        if self.family.is_gone(&left) {
-            return None;
-        }
-        self.holders.draining();
-        if let Phase::Killed { .. } = phase {
-            self.family.kill();
-            return Some(Phase::Clearing { code, by: Instant::now() + KILL_WAIT, killed: true });
-        }
-        let named = family::named(&left);
-        complain(&format!("ending what pid {} left behind: {named}", self.family.child()));
-        self.told.note(&format!("ending what pid {} left behind: {named}", self.family.child()));
-        let by = match phase {
-            Phase::Stopping { by, .. } => by,
-            _ => Instant::now() + self.args.grace(),
-        };
-        if self.family.signal(self.args.stop_signal).is_err() {
-            self.family.kill(); // none of it can be asked
-            return Some(Phase::Clearing { code, by: Instant::now() + KILL_WAIT, killed: true });
-        }
-        Some(Phase::Clearing { code, by, killed: false })
-    }
-
-    /// Whether nothing is left now. What was forked meanwhile is killed, too, if that is where it stands.
-    fn cleared(&mut self, killed: bool) -> bool {
-        if killed {
-            self.family.kill(); // before it is looked at, which takes longer than to start the next
-        }
-        let left = self.family.left();
-        self.family.is_gone(&left)
-    }
-
-    /// Says that it was asked to stop, if it was; the time that it has.
-    fn say_stopping(&self, asked: io::Result<()>, signal: i32, grace: Duration) -> Duration {
-        let pid = self.family.child();
-        if asked.is_ok() {
-            let (signal, grace) = (platform::signal_name(signal), text::duration(rounded(grace)));
-            complain(&format!("stopping: {signal} to pid {pid}, which has {grace}"));
-            self.told.note(&format!("pid {pid} has yet to stop"));
-        }
-        self.given(asked, grace)
     }
 
     /// The exit code that says how it ended.
