@@ -43,8 +43,9 @@ const AT_ONCE: usize = 4;
 const WATCHED: Duration = Duration::from_millis(1300);
 /// So long it takes to kill a child that cannot be asked to stop, and a second.
 const UNTIL_KILLED: Duration = Duration::from_secs(7);
-/// What a holder that only waits and tries again does not reach: it makes some dozens of calls a second.
-const BUSY: f64 = 2500.0;
+/// What a holder that only waits and tries again does not reach: it makes some dozens of calls a second, and some 2,500 while
+/// a contender asks it over and over that it cannot tell where it is. One that spins makes 9,000 and more.
+const BUSY: f64 = 5000.0;
 
 /// Serves for a while, with something happening to a call. What was called meanwhile.
 fn serve(plan: Option<Plan>) -> BTreeMap<Kind, usize> {
