@@ -56,7 +56,11 @@ pub(crate) fn end_owner(
         Which::Instance => "instance lock",
         Which::Claim => "claim lock",
     };
-    let file_system = platform::file_system(path).map_err(|source| Error::io("look at", path, source))?;
+    let file_system = match platform::file_system(path) {
+        // Deleted: who has the lock of what was there cannot be asked for any more.
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        known => known.map_err(|source| Error::io("look at", path, source))?,
+    };
     if file_system.shared {
         let why = format!(
             "the owner of the {lock} was not ended: on {} it may be on another machine",

@@ -143,6 +143,28 @@ fn a_stopped_holder_is_replaced_only_by_force_as_the_hint_says() {
     assert_eq!(forced.end().code(), 0);
 }
 
+#[cfg(unix)] // elsewhere nobody can delete the pid file of a holder
+#[test]
+fn by_force_nobody_is_ended_whose_lock_no_path_leads_to_any_more() {
+    let place = Place::new();
+    let holder = place.hold(&["run"]);
+    holder.stop();
+    std::fs::remove_file(place.dir().join("gateway.pid")).unwrap();
+    for args in
+        [&["stop", "--force", "--grace", "10ms"][..], &["run", "--replace", "--force", "--grace", "10ms"]]
+    {
+        let told = place.finish(args);
+        assert_eq!(told.code(), 75, "{args:?}: {told:?}");
+        assert!(told.stderr.contains("cannot tell"), "{told:?}");
+        assert!(told.stderr.contains(&os::continues(holder.pid())), "{told:?}");
+        assert!(!told.stderr.contains("ending pid"), "{told:?}");
+    }
+    assert!(is_there(holder.pid()));
+    holder.resume();
+    assert_eq!(place.finish(&["stop"]).code(), 0);
+    assert_eq!(holder.end().code(), 0);
+}
+
 #[test]
 fn a_replacement_without_a_holder_is_an_ordinary_start() {
     let place = Place::new();

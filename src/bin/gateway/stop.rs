@@ -153,8 +153,8 @@ fn force(instance: &Instance, args: &Stop, spinner: &Spinner) -> Result<u8, Erro
     }
     let who = queue::process_words(owner);
     let grace = args.grace.unwrap_or(GRACE);
-    // What is announced is done: without a process there is nobody to be signalled, and the library says why.
-    if process.is_some() {
+    // What is announced is done: without a process that is known to have the lock nobody is signalled, and it is said why.
+    if process.is_some() && seen.state() != State::Unknown {
         complain(&words::ending(&who, grace));
     }
     let began = Instant::now();
