@@ -110,7 +110,7 @@ fn rename_into_place(path: &Path, node: FileId) -> Result<bool, Error> {
     let beside = beside(path);
     let renamed = match platform::at(path).map_err(failed(path))? {
         Some(facts) if facts.kind != Kind::Socket => Err(in_the_way(path, facts.kind)),
-        _ => match std::fs::rename(&beside, path) {
+        _ => match platform::replace_file(&beside, path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             renamed => renamed.map_err(failed(path)),
         },

@@ -4,7 +4,7 @@
 //! there before. What root makes in somebody's directory belongs to that somebody.
 //! It does not judge: `whole_file` and `history` do, from what these calls return. Proven by the tests below.
 
-use std::fs::{self, File, FileType, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -82,23 +82,30 @@ pub(crate) fn empty(file: &File) -> io::Result<()> {
     file.set_len(0)
 }
 
-/// Puts a file, or a socket that listens, under its final name, in place of what was there.
+/// Puts a file, or a socket that listens, under its final name beside it, in place of what was there. Both names are of one
+/// directory, by one descriptor: a path that leads elsewhere meanwhile does not take a user's file into root's directory.
 ///
 /// # Platform
 /// On Linux a regular file changes places with the one that is there (`RENAME_EXCHANGE`, `renameat2(2)`), which is then removed: ext4 begins to
 /// write a file to the disk when it is renamed over another (`auto_da_alloc`, `ext4(5)`), which takes 300 µs and more, and not then.
 /// Killed between the two leaves the old one under the temporary name.
 pub(crate) fn replace_file(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    if to.symlink_metadata().is_ok_and(|there| there.is_file()) {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        // Not every file system can: FUSE and others say EINVAL.
-        if renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).is_ok() {
-            let _ = fs::remove_file(from); // the next one clears it away
-            return Ok(());
+    use rustix::fs::renameat;
+    let from = Path::new(from.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    within(to, |directory, to| {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{AtFlags, FileType, RenameFlags, renameat_with, statat, unlinkat};
+            let there = statat(directory, to, AtFlags::SYMLINK_NOFOLLOW);
+            let is_file = there.is_ok_and(|there| FileType::from_raw_mode(there.st_mode).is_file());
+            // Not every file system can: FUSE and others say EINVAL.
+            if is_file && renameat_with(directory, from, directory, to, RenameFlags::EXCHANGE).is_ok() {
+                let _ = unlinkat(directory, from, AtFlags::empty()); // the next one clears it away
+                return Ok(());
+            }
         }
-    }
-    fs::rename(from, to)
+        Ok(renameat(directory, from, directory, to)?)
+    })
 }
 
 /// Says what a file is, with its article.
@@ -123,6 +130,7 @@ pub(crate) fn kind_of(kind: FileType) -> &'static str {
 mod tests {
     use super::super::testing;
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::mpsc;
     use std::time::Duration;
