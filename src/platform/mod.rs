@@ -20,6 +20,8 @@
 
 mod around;
 mod per_process;
+#[cfg(not(target_os = "linux"))]
+mod whole_look;
 
 pub(crate) use around::{FileSystem, Supervisor, Usage};
 pub(crate) use per_process::PerProcess;

@@ -10,8 +10,9 @@
 //! Signals go to all of it (`family.rs`), and after each comes SIGCONT, because a stopped program cannot end. SIGINT from
 //! the terminal has reached the child already if it is in the same group; the second one kills. SIGUSR1 and SIGUSR2 are
 //! passed to the child alone. It dies with `gateway`, however that dies (Linux, Windows). The instance is released when all
-//! of it is gone. What cannot be asked to stop (Windows, without a console) is ended at once, which counts as stopped. What it says of itself (`told.rs`) is heard before every step: while it is stopping it can ask for more time,
-//! and one that is hung gets SIGABRT, its grace, and 134. Proven by `tests/child.rs`, `tests/descendants.rs`,
+//! of it is gone. What cannot be asked to stop (Windows, without a console) is ended at once, which counts as stopped. What it
+//! says of itself (`told.rs`) is heard before every step: while it is stopping it can ask for more time, and one that is hung
+//! gets SIGABRT, its grace, and 134. Proven by `tests/child.rs`, `tests/descendants.rs`,
 //! `tests/job_control.rs` and `tests/notify.rs`.
 
 use std::{

@@ -1,7 +1,7 @@
 //! Facts about a process from sysinfo, where there is no `/proc`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
@@ -12,6 +12,7 @@ use crate::process::{Process, ProcessState};
 pub(crate) use super::keepers::{flock_keepers, inherited_with_flock, keeps_flock, signal_with_group};
 pub(crate) use super::kqueue::ProcessHandle;
 pub(crate) use crate::platform::unix::may_signal;
+pub(crate) use crate::platform::whole_look::{name_and_start, own_executable, own_start};
 
 /// The children of this process: not known either.
 pub(crate) fn children() -> Vec<u32> {
@@ -62,21 +63,6 @@ pub(crate) fn look(pid: u32) -> io::Result<Option<Process>> {
         start_ticks: started,
         state: state(found.status()),
     }))
-}
-
-/// The name and the start of the process that has this pid now.
-pub(crate) fn name_and_start(pid: u32) -> Option<(String, Option<u64>)> {
-    look(pid).ok().flatten().map(|process| (process.name, process.start_ticks))
-}
-
-/// The start of this process.
-pub(crate) fn own_start() -> Option<u64> {
-    name_and_start(std::process::id())?.1
-}
-
-/// The program's file of this process.
-pub(crate) fn own_executable() -> Option<PathBuf> {
-    std::env::current_exe().ok()
 }
 
 fn state(status: ProcessStatus) -> ProcessState {

@@ -198,7 +198,7 @@ pub(super) fn within<T>(path: &Path, work: impl FnOnce(&File, &Path) -> io::Resu
 #[cfg(target_os = "linux")]
 const TO_WORK_IN: i32 = libc::O_PATH;
 #[cfg(not(target_os = "linux"))]
-const TO_WORK_IN: i32 = 0;
+const TO_WORK_IN: i32 = libc::O_SEARCH;
 
 /// Gives what root has made in a directory to the directory's owner. Only ever what was just made: anything else may be
 /// a file of somebody else's, or have another name.

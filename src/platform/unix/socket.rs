@@ -237,9 +237,10 @@ pub(crate) fn peer_of(stream: &impl AsFd) -> io::Result<Peer> {
     }
 }
 
-/// Tells whether nobody has the number any more of whoever listened; an unreaped process has it. `false` proves nothing.
+/// Tells whether nobody has the number any more of whoever listened; on Linux an unreaped process has it. `false` proves
+/// nothing.
 ///
-/// By getpgid(2): a look sends no signal, not even none.
+/// By getpgid(2), and not as [`super::exists`]: a look sends no signal, not even none.
 pub(crate) fn is_gone(pid: u32) -> bool {
     let pid = super::to_pid(pid).map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get()));
     pid.is_some_and(|pid| nix::unistd::getpgid(Some(pid)) == Err(nix::errno::Errno::ESRCH))

@@ -28,6 +28,7 @@ use super::{
     users::{ROOT, effective_user, user_of_process},
     wide::{code_of, from_wide, succeeded},
 };
+pub(crate) use crate::platform::whole_look::{name_and_start, own_executable, own_start};
 use crate::process::{Process, ProcessState, Signal};
 
 /// The exit code of what is ended by force: as a shell shows what SIGKILL ended.
@@ -174,21 +175,6 @@ pub(crate) fn look(pid: u32) -> io::Result<Option<Process>> {
         executable,
         state: ProcessState::Running,
     }))
-}
-
-/// The name and the start of the process that has this pid now.
-pub(crate) fn name_and_start(pid: u32) -> Option<(String, Option<u64>)> {
-    look(pid).ok().flatten().map(|process| (process.name, process.start_ticks))
-}
-
-/// The start of this process.
-pub(crate) fn own_start() -> Option<u64> {
-    name_and_start(std::process::id())?.1
-}
-
-/// The program's file of this process.
-pub(crate) fn own_executable() -> Option<PathBuf> {
-    std::env::current_exe().ok()
 }
 
 fn image(handle: &ProcessHandle) -> Option<PathBuf> {
