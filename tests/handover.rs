@@ -477,6 +477,17 @@ fn a_probe_that_is_answered_is_ready_and_one_that_is_not_is_not() {
 }
 
 #[test]
+fn a_probe_that_the_old_version_may_answer_is_warned_of() {
+    let place = Place::new();
+    let (old, at) = serving(&place, "one");
+    let probe = format!("http://{at}/");
+    let next = place.start(&web::run(&[&["--ready-probe", &probe], &OVERLAP[..]].concat(), "two"));
+    next.says(&format!("warning: the one that runs accepts at {at}, too"));
+    next.says("holding ");
+    assert_eq!(old.end().code(), 0);
+}
+
+#[test]
 fn what_is_told_by_a_clock_or_a_probe_is_not_ready_by_its_own_word() {
     let place = Place::new();
     let (old, _, load) = serving_the_asking(&place);

@@ -10,7 +10,9 @@
 
 use std::{future::Future, pin::Pin, time::Duration};
 
-use incumbent::{Begun, ChildLock, Claim, Error, Holder, Instance, Listening, Takeover};
+use incumbent::{
+    Begun, ChildLock, Claim, Error, Holder, Instance, Listening, Takeover, platform_for_gateway as platform,
+};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -80,6 +82,7 @@ pub(crate) fn claim(
     let has_holder = takeovers.iter().any(|(_, takeover)| takeover.has_holder());
     // Where nobody holds, what the last one left behind may listen still: it is ended before that is looked at.
     let sockets = if has_holder {
+        warn_of_an_answer_by_the_other(args, &received);
         match Sockets::of(&args.listen, received) {
             Ok(sockets) => {
                 sockets.open_again(); // with room in their queues for all who come meanwhile
@@ -108,6 +111,17 @@ pub(crate) fn claim(
             }
             Ok(Claimed::Held(Holders::of(holders), sockets))
         }
+    }
+}
+
+/// Both accept at what is handed over, so that a probe there may say of the new PROGRAM what is true of the old one.
+fn warn_of_an_answer_by_the_other(args: &Run, received: &[Listening]) {
+    let Some(probe) = &args.ready_probe else { return };
+    let addresses = received.iter().filter_map(|it| platform::listening_address(&it.socket));
+    for at in addresses.filter(|at| probe.leads_to(*at)) {
+        complain(&format!(
+            "warning: the one that runs accepts at {at}, too, and may answer --ready-probe: ask at an address that only PROGRAM has"
+        ));
     }
 }
 

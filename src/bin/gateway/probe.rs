@@ -60,6 +60,14 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
 }
 
 impl Address {
+    /// Whether who listens there is asked.
+    pub(crate) fn leads_to(&self, listens: SocketAddr) -> bool {
+        let is_it = |to: &SocketAddr| {
+            to.port() == listens.port() && (to.ip() == listens.ip() || listens.ip().is_unspecified())
+        };
+        self.sockets().iter().any(is_it)
+    }
+
     fn sockets(&self) -> Vec<SocketAddr> {
         let has_port = self.host.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok())
             && !self.host.ends_with(']');
@@ -190,5 +198,19 @@ mod tests {
         ] {
             assert_eq!(code(wrong), None);
         }
+    }
+
+    #[test]
+    fn a_probe_leads_to_whoever_listens_at_its_address_or_at_all() {
+        let probe = address("http://127.0.0.1:8080/health").unwrap();
+        for (listens, it_is) in [
+            ("127.0.0.1:8080", true),
+            ("0.0.0.0:8080", true),
+            ("127.0.0.1:8081", false),
+            ("127.0.0.2:8080", false),
+        ] {
+            assert_eq!(probe.leads_to(listens.parse().unwrap()), it_is, "{listens}");
+        }
+        assert!(address("http://127.0.0.1").unwrap().leads_to("127.0.0.1:80".parse().unwrap()));
     }
 }
