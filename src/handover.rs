@@ -8,7 +8,8 @@
 //!    instance first and drains then. Or **withdraw** (dropping it is the same, without words): the holder goes on.
 //!
 //! Nothing of the order of a claim changes: `decide.rs` decides, and between two of its steps time may pass. A holder that
-//! ends meanwhile is no obstacle: completing it is an ordinary claim then. Proven by `tests/handover.rs`.
+//! ends meanwhile is no obstacle: completing it is an ordinary claim then. Proven by `tests/handover.rs` and
+//! `tests/handover_failures.rs`.
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 //! for it, as the holder sees it.
 //!
 //! The state is tied to the connection of the one that asked: when it ends without a request to make room, the takeover has
-//! failed, and the holder goes on. Proven by `tests/handover.rs`.
+//! failed, and the holder goes on. Proven by `tests/handover_failures.rs`.
 
 use std::{
     sync::{Arc, atomic::Ordering},

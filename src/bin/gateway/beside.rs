@@ -6,7 +6,7 @@
 //! 3. Exclusive: complete at once. With `--replace=overlap` PROGRAM is started beside the one that runs, and must be ready
 //!    within `--ready-timeout` ([`Beside`], driven by `child.rs`); then complete, or withdraw and say why.
 //!
-//! Proven by `tests/handover.rs`.
+//! Proven by `tests/handover.rs`, `tests/handover_ready.rs`.
 
 use std::{future::Future, pin::Pin, time::Duration};
 

@@ -2,7 +2,7 @@
 //!
 //! A connection each, asked again after a pause, on a thread of its own that ends with the wait. A socket that is handed over
 //! is shared, and the one that runs may answer there: ask at an address that only the new one has. Proven by
-//! `tests/handover.rs` and the tests below.
+//! `tests/handover_ready.rs` and the tests below.
 
 use std::{
     io::{Read as _, Write as _},

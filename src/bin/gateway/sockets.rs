@@ -8,7 +8,7 @@
 //!
 //! `gateway` keeps a copy of each for as long as it holds, to offer it to its own successor. A program that shuts a socket
 //! down does that to all copies: it is opened again when that program is gone, and in an overlap within a second. Proven by `tests/listen.rs` and
-//! `tests/handover.rs`.
+//! `tests/handover.rs`, `tests/handover_failures.rs`.
 
 use std::{
     io::{self, ErrorKind},

@@ -8,7 +8,7 @@
 //! | it has not been ready in time, and the one that ran has ended | it is waited for |
 //! | the place is not to be had | PROGRAM is asked to stop |
 //!
-//! Proven by `tests/handover.rs`.
+//! Proven by `tests/handover_failures.rs`.
 
 use std::{process::ExitStatus, time::Instant};
 
